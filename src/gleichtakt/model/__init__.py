@@ -1,0 +1,1 @@
+"""What a calendar is: points in time, events, series, recurrence, iCalendar, free/busy, digests. Pure."""

@@ -1,0 +1,1 @@
+"""The calendar systems of others, one folder each, behind one protocol."""

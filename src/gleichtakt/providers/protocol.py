@@ -1,0 +1,274 @@
+"""What sync asks of a calendar system, whoever made it.
+
+A provider is one login at one system. It raises only `errors.Trouble`, knows nothing of our database, and keeps no
+state that must survive: cursors and etags are handed back to us. What is not in `can` is never called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Flag, StrEnum, auto
+from typing import ClassVar, NewType, Protocol
+
+from gleichtakt.errors import Trouble
+from gleichtakt.model.event import Series
+from gleichtakt.model.point import Timespan
+
+Href = NewType("Href", str)  # the provider's own name of one object, compared byte by byte
+Etag = NewType("Etag", str)  # opaque version; empty where the system has none
+Cursor = NewType("Cursor", str)  # opaque reading position
+IdempotencyKey = NewType("IdempotencyKey", str)  # 32 characters 0-9a-f, chosen before the first attempt
+
+
+class Ability(Flag):
+    """What a provider can be asked to do."""
+
+    READ = auto()
+    WRITE = auto()
+    WATCH = auto()
+    FREE_BUSY = auto()
+    OUT_OF_OFFICE = auto()
+    DIRECTORY = auto()
+    SINGLE_OCCURRENCES = auto()  # edits of one occurrence travel alone
+    SILENT_ATTENDEES = auto()  # attendees can be written without a mail going out
+    CHEAP_POLL = auto()  # «nothing changed» costs one small request
+
+
+class Mail(StrEnum):
+    """Whom the provider may notify about a write."""
+
+    NONE = "none"
+    EXTERNAL = "external_only"
+    ALL = "all"
+
+
+class Recurrence(StrEnum):
+    """Which rules a provider stores natively."""
+
+    RFC5545 = "rfc5545"
+    EXCHANGE = "exchange"  # Exchange and Graph patterns
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a provider can do and what survives a round trip there. Data, never `if provider == …`."""
+
+    can: Ability
+    fields: frozenset[str]  # names of `Event` fields it stores, besides start, end and recurrence
+    recurrence: Recurrence = Recurrence.RFC5545
+    show_as: frozenset[str] = frozenset({"free", "tentative", "busy", "oof", "working_elsewhere"})
+    sensitivity: frozenset[str] = frozenset({"normal", "personal", "private", "confidential"})
+    zones: frozenset[str] = frozenset({"iana", "custom", "floating"})
+    caller_uid: bool = True  # keeps the UID we choose
+    max_bytes: int | None = None
+    first_year: int = 1
+    last_year: int = 9999
+    max_in_flight: int = 1  # parallel requests one mailbox bears
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to reach and sign in to a system: a connection row with its secret unsealed, for the life of a provider.
+
+    auth: `method` and what belongs to it (username, password, tenant_id …); its secrets print as •••.
+    """
+
+    provider: str
+    url: str
+    auth: Mapping[str, str | Secret] = field(default_factory=dict)
+    access: str = "own"  # own | delegate | impersonation
+    autodiscover_address: str = ""
+    ca_pem: str = ""
+    pin_sha256: str = ""
+    allow_insecure: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)  # proxy, concurrency, private_hosts …
+
+
+class Secret:
+    """A value that prints as ••• and leaves only through `reveal`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        """Wrap a secret."""
+        self._value = value
+
+    def reveal(self) -> str:
+        """Give the value, at the point of use only."""
+        return self._value
+
+    def __repr__(self) -> str:
+        """Hide it."""
+        return "•••"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by value."""
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        """Hash by value."""
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """A calendar as the directory of a system names it."""
+
+    ref: CalendarRef
+    name: str
+    can_write: bool
+    is_default: bool = False
+    owner: str = ""
+    colour: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarRef:
+    """Which calendar of which mailbox. calendar: the system's own name of it; empty for the mailbox's default one."""
+
+    mailbox: str
+    calendar: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One object as the provider holds it now.
+
+    series: what we understood. marker: our own mark on it, if any (see `Mark`). key: the idempotency key it was
+    created with, where the provider keeps it. is_organizer: whether this mailbox organizes it (true without attendees).
+    """
+
+    href: Href
+    etag: Etag
+    series: Series
+    marker: str = ""
+    key: str = ""
+    is_organizer: bool = True
+    response: str = "none"  # own answer: none | accepted | tentative | declined | organizer
+    kind: str = "default"  # default, or a system's special type: focus_time, out_of_office, birthday …
+    foreign_marker: str = ""  # which other product's mirror made it, if one is recognised
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """One object that could not be understood: neither a deletion nor a reason to stop."""
+
+    href: Href
+    etag: Etag
+    trouble: Trouble
+    raw: bytes = b""  # never stored, only offered for download while fetched live
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of changes.
+
+    next: cursor from which reading goes on after this page; saved in the transaction that saves the page; None when a
+    page cannot be resumed from (the listing then starts again). final: the provider's own end mark. is_listing: the
+    pages since the first describe the whole calendar, so after `final` absence means gone; else only changes.
+    """
+
+    upserts: tuple[Seen, ...] = ()
+    gone: tuple[Href, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    unchanged: tuple[Href, ...] = ()  # in a listing: still there with the etag we know, content not fetched
+    next: Cursor | None = None
+    final: bool = False
+    is_listing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the other side holds after a write, read back where it does not store byte for byte.
+
+    series None: stored exactly as sent.
+    """
+
+    href: Href
+    etag: Etag
+    series: Series | None = None
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What we already know of a calendar, so that a listing need not fetch it again."""
+
+    etags: Mapping[str, str] = field(default_factory=dict)  # href -> etag
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Our mark on a copy: `<instance>/<link>/<series>`; proves nothing alone, only together with the pairing's href."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the doctor's report."""
+
+    name: str  # dns, tcp, tls, discovery, login, calendars, rights, test_item, clock …
+    state: str  # pass | warn | fail | skip
+    code: str = ""  # sentence, when not passed
+    params: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)  # what was measured: address, version, milliseconds
+
+
+class Provider(Protocol):
+    """One login at one calendar system."""
+
+    name: ClassVar[str]
+    abilities: ClassVar[Abilities]
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+    async def calendars(self, mailbox: str) -> tuple[Calendar, ...]:
+        """Give the calendars this login sees for *mailbox*, shared ones included, with rights."""
+
+    def changes(self, of: CalendarRef, since: Cursor | None, *, known: Known, window: Timespan) -> AsyncIterator[Page]:
+        """Yield what changed since a cursor, or everything without one; stop after the page that is `final`.
+
+        Raises `CursorExpired` when the cursor is refused: the caller starts again without it. window: a hint for
+        systems that can only list a stretch of time; a page may hold more.
+        """
+
+    async def fetch(self, of: CalendarRef, hrefs: Sequence[Href]) -> tuple[Seen | Unreadable, ...]:
+        """Read single objects; what is missing from the answer does not exist (404), anything else raises."""
+
+    async def create(self, into: CalendarRef, series: Series, *, key: IdempotencyKey, mark: Mark, mail: Mail) -> Stored:
+        """Create. Repeating with the same key never makes a second object: what exists is given back as stored."""
+
+    async def find(self, of: CalendarRef, key: IdempotencyKey, uid: str) -> Seen | None:
+        """Look up what a `create` with this key made, if anything."""
+
+    async def update(
+        self,
+        of: CalendarRef,
+        href: Href,
+        *,
+        expect: Etag,
+        base: Series,
+        new: Series,
+        fields: frozenset[str],
+        key: IdempotencyKey,
+        mark: Mark,
+        mail: Mail,
+    ) -> Stored:
+        """Change what differs between *base* and *new* in *fields*; the rest of the object stays as it is there.
+
+        fields: event field names, and `recurrence` for rule, dates and overrides. Raises `Conflict` when the
+        object is no longer at *expect*, `Gone` when it does not exist.
+        """
+
+    async def delete(self, of: CalendarRef, href: Href, *, expect: Etag, key: IdempotencyKey, mail: Mail) -> None:
+        """Delete at a version. Raises `Conflict` when it moved on; `Gone` when it is not there (a success to most)."""
+
+    async def examine(self, of: CalendarRef | None) -> AsyncIterator[Check]:
+        """Run the doctor's checks, cheapest first, each on its own; writes and removes one marked item at the end."""
+        yield Check("", "skip")

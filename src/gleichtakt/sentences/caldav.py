@@ -1,0 +1,5 @@
+"""Sentences about caldav."""
+
+from gleichtakt.errors import Sentence
+
+SENTENCES: dict[str, Sentence] = {}

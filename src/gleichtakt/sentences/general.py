@@ -1,0 +1,108 @@
+"""Sentences that every provider shares."""
+
+from gleichtakt.errors import Sentence, sentence
+
+SENTENCES: dict[str, Sentence] = {
+    "general.cursor_expired": sentence(
+        en="The calendar system no longer accepts our reading position.",
+        de="Das Kalendersystem nimmt unsere Leseposition nicht mehr an.",
+        remedy_en="Nothing to do: the calendar is listed again by itself; nothing is deleted on that ground.",
+        remedy_de="Nichts zu tun: Der Kalender wird von selbst neu gelesen; gelöscht wird deswegen nichts.",
+    ),
+    "general.gone": sentence(
+        en="The event no longer exists in the calendar system.",
+        de="Der Termin existiert im Kalendersystem nicht mehr.",
+        remedy_en="Nothing to do: the next pass compares both sides again.",
+        remedy_de="Nichts zu tun: Der nächste Durchlauf vergleicht beide Seiten neu.",
+    ),
+    "general.stale": sentence(
+        en="The event was changed in the calendar system while we were writing.",
+        de="Der Termin wurde im Kalendersystem geändert, während wir schrieben.",
+        remedy_en="Nothing to do: both changes are merged in the next pass.",
+        remedy_de="Nichts zu tun: Beide Änderungen werden im nächsten Durchlauf zusammengeführt.",
+    ),
+    "general.unreachable": sentence(
+        en="{host} cannot be reached.",
+        de="{host} ist nicht erreichbar.",
+        remedy_en="Check the name, the port and the firewall; it is tried again by itself.",
+        remedy_de="Name, Port und Firewall prüfen; der Versuch wird von selbst wiederholt.",
+    ),
+    "general.timeout": sentence(
+        en="{host} did not answer in time.",
+        de="{host} hat nicht rechtzeitig geantwortet.",
+        remedy_en="It is tried again by itself; if it stays so, look at the load of that server.",
+        remedy_de="Der Versuch wird von selbst wiederholt; bleibt es dabei, die Last jenes Servers prüfen.",
+    ),
+    "general.answer_lost": sentence(
+        en="{host} broke the connection before it answered; whether the change arrived is being read back.",
+        de="{host} hat die Verbindung vor der Antwort beendet; ob die Änderung ankam, wird zurückgelesen.",
+        remedy_en="Nothing to do: the change is looked up before anything is repeated.",
+        remedy_de="Nichts zu tun: Die Änderung wird nachgeschlagen, bevor etwas wiederholt wird.",
+    ),
+    "general.server_error": sentence(
+        en="{host} reported an error of its own ({status}).",
+        de="{host} meldete einen eigenen Fehler ({status}).",
+        remedy_en="It is tried again by itself; if it stays so, look at the log of that server.",
+        remedy_de="Der Versuch wird von selbst wiederholt; bleibt es dabei, das Protokoll jenes Servers prüfen.",
+    ),
+    "general.throttled": sentence(
+        en="{host} asked us to slow down until {until}.",
+        de="{host} bat uns, bis {until} langsamer zu machen.",
+        remedy_en="Nothing to do: work for this account goes on by itself after that.",
+        remedy_de="Nichts zu tun: Die Arbeit für dieses Konto geht danach von selbst weiter.",
+    ),
+    "general.login_refused": sentence(
+        en="{host} refused the login.",
+        de="{host} hat die Anmeldung abgelehnt.",
+        remedy_en="Check user name and password of the connection and save it again; until then nothing is tried.",
+        remedy_de="Benutzername und Passwort der Verbindung prüfen und neu speichern; bis dahin gibt es keinen Versuch.",
+    ),
+    "general.forbidden": sentence(
+        en="{host} allows the login but not this action.",
+        de="{host} lässt die Anmeldung zu, aber nicht diese Aktion.",
+        remedy_en="Give the account the right to read and write this calendar.",
+        remedy_de="Dem Konto das Recht geben, diesen Kalender zu lesen und zu schreiben.",
+    ),
+    "general.tls": sentence(
+        en="The certificate of {host} is not trusted: {reason}.",
+        de="Dem Zertifikat von {host} wird nicht vertraut: {reason}.",
+        remedy_en="Store the issuing CA (PEM) or the SHA-256 pin in the connection, or renew the certificate.",
+        remedy_de="Die ausstellende CA (PEM) oder den SHA-256-Pin in der Verbindung hinterlegen oder das Zertifikat erneuern.",
+    ),
+    "general.tls_old": sentence(
+        en="{host} offers no TLS 1.2 or newer.",
+        de="{host} bietet kein TLS 1.2 oder neuer an.",
+        remedy_en="Enable TLS 1.2 on that server; older versions are not used.",
+        remedy_de="TLS 1.2 auf jenem Server einschalten; ältere Versionen werden nicht benutzt.",
+    ),
+    "general.calendar_missing": sentence(
+        en="The linked calendar was not found at {host}.",
+        de="Der verknüpfte Kalender wurde bei {host} nicht gefunden.",
+        remedy_en="Choose another calendar for the link, or restore it there; nothing is deleted on our side.",
+        remedy_de="Einen anderen Kalender für die Verknüpfung wählen oder ihn dort wiederherstellen; bei uns wird nichts gelöscht.",
+    ),
+    "general.malformed": sentence(
+        en="{host} answered with something that cannot be read ({reason}).",
+        de="{host} antwortete mit etwas Unlesbarem ({reason}).",
+        remedy_en="Check that the address leads to a calendar and not to a login page or a proxy.",
+        remedy_de="Prüfen, ob die Adresse zu einem Kalender führt und nicht zu einer Anmeldeseite oder einem Proxy.",
+    ),
+    "general.too_large": sentence(
+        en="The event is larger than {host} accepts.",
+        de="Der Termin ist größer, als {host} annimmt.",
+        remedy_en="Shorten the description; the event stays listed until then.",
+        remedy_de="Die Beschreibung kürzen; bis dahin bleibt der Termin aufgeführt.",
+    ),
+    "general.rejected": sentence(
+        en="{host} does not accept this event ({reason}).",
+        de="{host} nimmt diesen Termin nicht an ({reason}).",
+        remedy_en="Change the event; it is tried again when it changes.",
+        remedy_de="Den Termin ändern; danach wird es erneut versucht.",
+    ),
+    "general.unreadable": sentence(
+        en="One event could not be read: {reason}.",
+        de="Ein Termin konnte nicht gelesen werden: {reason}.",
+        remedy_en="It is neither copied nor deleted, and read again when it changes; correct it at its source.",
+        remedy_de="Er wird weder kopiert noch gelöscht und bei Änderung neu gelesen; an der Quelle berichtigen.",
+    ),
+}

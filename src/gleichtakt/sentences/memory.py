@@ -1,0 +1,5 @@
+"""Sentences about memory."""
+
+from gleichtakt.errors import Sentence
+
+SENTENCES: dict[str, Sentence] = {}

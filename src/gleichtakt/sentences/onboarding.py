@@ -1,0 +1,5 @@
+"""Sentences about onboarding."""
+
+from gleichtakt.errors import Sentence
+
+SENTENCES: dict[str, Sentence] = {}

@@ -1,0 +1,5 @@
+"""Sentences about store."""
+
+from gleichtakt.errors import Sentence
+
+SENTENCES: dict[str, Sentence] = {}

@@ -1,0 +1,1 @@
+"""PostgreSQL: schema, migrations, calendars, links, jobs, sealed secrets. The only place with SQL."""

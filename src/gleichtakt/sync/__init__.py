@@ -1,0 +1,1 @@
+"""What should change, and may it: policy, projection, decide, merge, guards, plan. Pure."""

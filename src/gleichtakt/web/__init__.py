@@ -1,0 +1,1 @@
+"""REST, pages, sign-in. Asks the store, enqueues work, never syncs."""
