@@ -641,6 +641,22 @@ audit = Table(
     Index("audit_organization_id_at_ix", "organization_id", "at"),
 )
 
+#: A published calendar: whoever holds the address reads it, in the detail it was made for, until it is revoked.
+feed_token = Table(
+    "feed_token",
+    metadata,
+    _id(),
+    _to("organization_id", "organization"),
+    _to("resource_id", "resource"),
+    _text("name"),
+    _text("detail", "busy"),  # busy | title_time | full
+    _text("token_hash"),  # SHA-256 of 256 random bits; the address itself is shown once
+    _time("created_at", now=True),
+    _time("revoked_at"),
+    UniqueConstraint("token_hash"),
+    Index("feed_token_resource_id_ix", "resource_id"),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,
