@@ -298,6 +298,7 @@ observed = _partitioned(
     _json("reason_params"),
     _text("marker"),
     _text("key"),
+    _text("fingerprint"),  # keyed digest of start, end, title and organizer, for first-run matching only
     _bool("is_organizer", default=True),
     _text("response", "none"),
     _text("kind", "default"),

@@ -1,0 +1,570 @@
+"""What a pass over a link reads and writes: links that are due, what was observed, pairings and their open intents.
+
+Every function works in the caller's transaction. Rows of a link are always addressed with their `resource_id`, so that
+one partition is touched. Times are aware UTC; documents are JSON text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+Json = Any
+
+
+def encode(value: Json) -> str:
+    """Give JSON text for a `jsonb` parameter."""
+    return msgspec.json.encode(value).decode()
+
+
+def decode(value: str | None) -> Json:
+    """Read a `jsonb` column."""
+    return None if value is None else msgspec.json.decode(value)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """A due link with all a pass needs to begin: its resource, its settings by level, and whether work waits."""
+
+    id: UUID
+    organization_id: UUID
+    resource_id: UUID
+    connection_id: UUID
+    lane_id: UUID
+    mailbox: str
+    calendar: str
+    state: str
+    cursor: str | None
+    policy_digest: str
+    listing: str | None
+    listed_at: datetime | None
+    first_run_done: bool
+    force_listing: bool
+    failing_since: datetime | None
+    facts: dict[str, Json]
+    time_zone: str
+    language: str
+    layers: tuple[tuple[str, dict[str, Json]], ...]  # (level, values), far to near
+    has_work: bool
+    connection_version: int
+    connection_state: str
+    provider: str
+    run_id: UUID | None  # the oldest run asked for
+    run_kind: str | None
+
+
+LEVELS = ("global", "group", "resource", "link")
+
+_LAYERS = """(select coalesce(jsonb_agg(jsonb_build_array(s.level, s.name, s.value)), '[]')::text from setting s
+  where (s.level, s.object_id) in (('global', l.organization_id), ('group', r.group_id), ('resource', r.id), ('link', l.id)))"""
+
+_LINK = f"""
+select l.id, l.organization_id, l.resource_id, l.connection_id, l.lane_id, l.mailbox, l.calendar, l.state, l.cursor,
+       l.policy_digest, l.listing, l.listed_at, l.first_run_done, l.force_listing, l.failing_since, l.facts::text,
+       r.time_zone, r.language, {_LAYERS} as layers,
+       (exists (select from pairing p where p.resource_id = l.resource_id and p.link_id = l.id and p.stale
+                  and (p.retry_at is null or p.retry_at <= now()))
+        or exists (select from observed o where o.resource_id = l.resource_id and o.link_id = l.id and o.stale)
+        or exists (select from pairing p where p.resource_id = l.resource_id and p.link_id = l.id and p.intent is not null)
+       ) as has_work,
+       c.version, c.state, c.provider, q.id, q.kind
+from link l join resource r on r.id = l.resource_id join connection c on c.id = l.connection_id
+left join lateral (select id, kind from run where link_id = l.id and state in ('queued', 'running')
+                   order by asked_at limit 1) q on true
+"""
+
+
+def _link(row: Sequence[Any]) -> LinkRow:
+    by_level: dict[str, dict[str, Json]] = {level: {} for level in LEVELS}
+    for level, name, value in decode(row[18]):
+        by_level[level][name] = value
+    return LinkRow(
+        *row[:15],
+        facts=decode(row[15]) or {},
+        time_zone=row[16],
+        language=row[17],
+        layers=tuple(by_level.items()),
+        has_work=row[19],
+        connection_version=row[20],
+        connection_state=row[21],
+        provider=row[22],
+        run_id=row[23],
+        run_kind=row[24],
+    )
+
+
+async def due_links(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> list[LinkRow]:
+    """Give the active links of these lanes that are due or for which a run was asked."""
+    found = await connection.execute(
+        text(
+            _LINK
+            + """ where l.lane_id = any(cast(:lanes as uuid[])) and l.active and l.state not in ('paused', 'disconnected')
+                  and (l.due is null or l.due <= now() or q.id is not null) order by l.due nulls first"""
+        ),
+        {"lanes": list(lane_ids)},
+    )
+    return [_link(row) for row in found]
+
+
+async def link_row(connection: AsyncConnection, link_id: UUID) -> LinkRow | None:
+    """Give one link whatever its state."""
+    found = (await connection.execute(text(_LINK + " where l.id = :id"), {"id": link_id})).one_or_none()
+    return _link(found) if found else None
+
+
+async def next_due(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """Give for each lane the earliest due time of its links; a lane without active links is missing."""
+    found = await connection.execute(
+        text("""select lane_id, min(coalesce(due, now())) from link where lane_id = any(cast(:lanes as uuid[])) and active
+                and state not in ('paused', 'disconnected') group by lane_id"""),
+        {"lanes": list(lane_ids)},
+    )
+    return {row[0]: row[1] for row in found}
+
+
+# --- observing ---------------------------------------------------------------------------------------------------
+
+
+async def known_etags(connection: AsyncConnection, link: LinkRow) -> dict[str, str]:
+    """Give href and etag of all that was readable when last seen, so that a listing fetches only what moved."""
+    found = await connection.execute(
+        text("""select href, etag from observed where resource_id = :resource_id and link_id = :link_id
+                and not gone and reason <> 'unreadable'"""),
+        {"resource_id": link.resource_id, "link_id": link.id},
+    )
+    return {row[0]: row[1] for row in found}
+
+
+async def paired(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> dict[str, tuple[UUID, str, bool]]:
+    """Give for hrefs that are paired: our series, its origin, and whether it came over this link."""
+    found = await connection.execute(
+        text("""select p.href, p.series_id, s.origin, s.origin_link_id is not distinct from p.link_id
+                from pairing p join series s on s.resource_id = p.resource_id and s.id = p.series_id
+                where p.resource_id = :resource_id and p.link_id = :link_id and p.href = any(cast(:hrefs as text[]))"""),
+        {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs)},
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in found}
+
+
+_OBSERVE = text("""
+insert into observed (resource_id, link_id, href, etag, uid, starts_at, ends_at, document, reason, reason_code,
+                      reason_params, marker, key, fingerprint, is_organizer, response, kind, stale, gone, listing, seen_at)
+values (:resource_id, :link_id, :href, :etag, :uid, :starts_at, :ends_at, :document, :reason, :reason_code,
+        cast(:reason_params as jsonb), :marker, :key, :fingerprint, :is_organizer, :response, :kind, :stale, false,
+        :listing, now())
+on conflict (resource_id, link_id, href) do update set etag = excluded.etag, uid = excluded.uid,
+  starts_at = excluded.starts_at, ends_at = excluded.ends_at, document = excluded.document, reason = excluded.reason,
+  reason_code = excluded.reason_code, reason_params = excluded.reason_params, marker = excluded.marker,
+  key = excluded.key, fingerprint = excluded.fingerprint, is_organizer = excluded.is_organizer,
+  response = excluded.response, kind = excluded.kind, listing = excluded.listing, seen_at = now(), attempt = 0,
+  retry_at = null, gone = false,
+  stale = excluded.stale and (observed.stale or observed.gone or observed.document is distinct from excluded.document
+                              or observed.reason <> excluded.reason or observed.response <> excluded.response)
+""")
+_UNREADABLE = text("""
+insert into observed (resource_id, link_id, href, etag, reason, reason_code, reason_params, stale, listing, attempt, retry_at)
+values (:resource_id, :link_id, :href, :etag, 'unreadable', :reason_code, cast(:reason_params as jsonb), false, :listing, 1,
+        now() + interval '15 minutes')
+on conflict (resource_id, link_id, href) do update set etag = excluded.etag, reason = 'unreadable',
+  reason_code = excluded.reason_code, reason_params = excluded.reason_params, listing = excluded.listing, gone = false,
+  stale = false, attempt = observed.attempt + 1,
+  retry_at = now() + least(interval '1 day', interval '15 minutes' * power(2, least(observed.attempt, 7)))
+""")
+_UNPARK = text("""
+update pairing set stale = true, retry_at = null, state = 'linked' where resource_id = :resource_id and link_id = :link_id
+  and state = 'parked' and href = any(cast(:hrefs as text[]))
+""")
+
+
+async def observe(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store what was seen; a row becomes stale only where what we may hold of it changed."""
+    if rows:
+        await connection.execute(_OBSERVE, rows)
+        first = rows[0]
+        hrefs = [row["href"] for row in rows if row["stale"]]
+        if hrefs:
+            await connection.execute(
+                _UNPARK, {"resource_id": first["resource_id"], "link_id": first["link_id"], "hrefs": hrefs}
+            )
+
+
+async def observe_unreadable(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store that objects could not be read: the last content stays, and they are asked for again by id."""
+    if rows:
+        await connection.execute(_UNREADABLE, rows)
+
+
+async def mark_gone(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> None:
+    """Note a proven absence; the plan says what follows."""
+    if hrefs:
+        await connection.execute(
+            text("""update observed set gone = true, stale = true, seen_at = now() where resource_id = :resource_id
+                    and link_id = :link_id and href = any(cast(:hrefs as text[])) and not gone"""),
+            {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs)},
+        )
+
+
+async def mark_listed(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str], listing: str) -> None:
+    """Note that a listing met these objects unchanged."""
+    if hrefs:
+        await connection.execute(
+            text("""update observed set listing = :listing, gone = false, stale = stale or gone
+                    where resource_id = :resource_id and link_id = :link_id and href = any(cast(:hrefs as text[]))"""),
+            {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs), "listing": listing},
+        )
+
+
+async def unlisted(connection: AsyncConnection, link: LinkRow, listing: str, limit: int) -> list[str]:
+    """Give objects that a complete listing did not meet."""
+    found = await connection.execute(
+        text("""select href from observed where resource_id = :resource_id and link_id = :link_id and not gone
+                and listing <> :listing order by href limit :limit"""),
+        {"resource_id": link.resource_id, "link_id": link.id, "listing": listing, "limit": limit},
+    )
+    return [row[0] for row in found]
+
+
+async def to_fetch(connection: AsyncConnection, link: LinkRow, start: datetime, end: datetime, limit: int) -> list[str]:
+    """Give objects to ask for by id: unreadable ones whose pause is over, and what has entered the window."""
+    found = await connection.execute(
+        text("""select href from observed where resource_id = :resource_id and link_id = :link_id and not gone and
+                ((reason = 'unreadable' and retry_at <= now()) or
+                 (reason = 'outside' and starts_at < :end and (ends_at is null or ends_at > :start)))
+                order by href limit :limit"""),
+        {"resource_id": link.resource_id, "link_id": link.id, "start": start, "end": end, "limit": limit},
+    )
+    return [row[0] for row in found]
+
+
+async def save_cursor(connection: AsyncConnection, link: LinkRow, values: Mapping[str, Any]) -> None:
+    """Set columns of the link in the transaction that makes them true."""
+    given = dict(values)
+    if "facts" in given:
+        given["facts"] = encode(given["facts"])
+    columns = ", ".join(f"{name} = {'cast(:facts as jsonb)' if name == 'facts' else ':' + name}" for name in given)
+    await connection.execute(text(f"update link set {columns} where id = :id"), {**given, "id": link.id})
+
+
+# --- pairing -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """One stale pairing with both sides as stored."""
+
+    series_id: UUID
+    href: str | None
+    base_ours: dict[str, Json] | None
+    base_theirs: dict[str, Json] | None
+    made_by_us: bool
+    state: str
+    hold_id: UUID | None
+    verdict: str
+    attempt: int
+    writes: list[float]
+    series_version: int
+    # ours
+    version: int | None
+    document: str | None
+    origin: str | None
+    origin_link_id: UUID | None
+    deleted_at: datetime | None
+    updated_at: datetime | None
+    uid: str
+    # theirs
+    seen: bool
+    etag: str
+    theirs: str | None
+    reason: str
+    gone: bool
+    is_organizer: bool
+    response: str
+    seen_at: datetime | None
+
+
+_PAIR = """
+select p.series_id, p.href, p.base_ours::text, p.base_theirs::text, p.made_by_us, p.state, p.hold_id, p.verdict, p.attempt,
+       p.writes::text, p.series_version, s.version, s.document, s.origin, s.origin_link_id, s.deleted_at, s.updated_at,
+       coalesce(s.uid, ''), o.href is not null, coalesce(o.etag, ''), o.document, coalesce(o.reason, ''),
+       coalesce(o.gone, true), coalesce(o.is_organizer, true), coalesce(o.response, 'none'), o.seen_at
+from pairing p
+left join series s on s.resource_id = p.resource_id and s.id = p.series_id
+left join observed o on o.resource_id = p.resource_id and o.link_id = p.link_id and o.href = p.href
+where p.resource_id = :resource_id and p.link_id = :link_id"""
+
+
+def _pair(row: Sequence[Any]) -> PairRow:
+    return PairRow(*row[:2], decode(row[2]), decode(row[3]), *row[4:9], decode(row[9]), *row[10:])
+
+
+async def mark_pairings(connection: AsyncConnection, link: LinkRow) -> None:
+    """Carry staleness of what was observed over to its pairing, so that one list is left to plan."""
+    await connection.execute(
+        text("""update pairing p set stale = true, retry_at = null from observed o
+                where o.resource_id = :resource_id and o.link_id = :link_id and o.stale
+                  and p.resource_id = :resource_id and p.link_id = :link_id and p.href = o.href
+                  and not (p.stale and p.retry_at is null)"""),
+        {"resource_id": link.resource_id, "link_id": link.id},
+    )
+
+
+async def stale_pairs(connection: AsyncConnection, link: LinkRow, after: UUID | None, limit: int) -> list[PairRow]:
+    """Give stale pairings that are not waiting for a retry, by series id, after one."""
+    found = await connection.execute(
+        text(
+            _PAIR
+            + """ and p.stale and p.intent is null and (p.retry_at is null or p.retry_at <= now())
+                  and (cast(:after as uuid) is null or p.series_id > :after) order by p.series_id limit :limit"""
+        ),
+        {"resource_id": link.resource_id, "link_id": link.id, "after": after, "limit": limit},
+    )
+    return [_pair(row) for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """One observed object that no series is paired with yet."""
+
+    href: str
+    etag: str
+    uid: str
+    document: str | None
+    reason: str
+    gone: bool
+    marker: str
+    fingerprint: str
+    is_organizer: bool
+    response: str
+    starts_at: datetime | None
+
+
+async def unpaired_observed(connection: AsyncConnection, link: LinkRow, after: str, limit: int) -> list[NewRow]:
+    """Give stale observed objects without a pairing, by href, after one."""
+    found = await connection.execute(
+        text("""select o.href, o.etag, o.uid, o.document, o.reason, o.gone, o.marker, o.fingerprint, o.is_organizer,
+                       o.response, o.starts_at
+                from observed o where o.resource_id = :resource_id and o.link_id = :link_id and o.stale and o.href > :after
+                and not exists (select from pairing p where p.resource_id = o.resource_id and p.link_id = o.link_id
+                                and p.href = o.href)
+                order by o.href limit :limit"""),
+        {"resource_id": link.resource_id, "link_id": link.id, "after": after, "limit": limit},
+    )
+    return [NewRow(*row) for row in found]
+
+
+async def unpaired_series(
+    connection: AsyncConnection,
+    link: LinkRow,
+    *,
+    ids: Sequence[UUID] = (),
+    uids: Sequence[str] = (),
+    after: UUID | None = None,
+    every: bool = False,
+    limit: int = 500,
+) -> list[tuple[UUID, str, str, str]]:
+    """Give live series of the resource that have no copy on this link: (id, uid, document, origin).
+
+    Chosen by id or uid, or all of them page by page.
+    """
+    found = await connection.execute(
+        text("""select s.id, s.uid, s.document, s.origin from series s
+                left join pairing p on p.resource_id = s.resource_id and p.series_id = s.id and p.link_id = :link_id
+                where s.resource_id = :resource_id and s.deleted_at is null and p.href is null
+                  and (cast(:every as boolean) or s.id = any(cast(:ids as uuid[])) or s.uid = any(cast(:uids as text[])))
+                  and (cast(:after as uuid) is null or s.id > :after)
+                  and (p.intent is null)
+                order by s.id limit :limit"""),
+        {
+            "resource_id": link.resource_id,
+            "link_id": link.id,
+            "ids": list(ids),
+            "uids": list(uids),
+            "every": every,
+            "after": after,
+            "limit": limit,
+        },
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in found]
+
+
+async def adopt(connection: AsyncConnection, link: LinkRow, pairs: Iterable[tuple[UUID, str]], made_by_us: bool) -> None:
+    """Tie series to objects that are already there; both are planned next, with no base."""
+    rows = [
+        {"resource_id": link.resource_id, "link_id": link.id, "series_id": series_id, "href": href, "made": made_by_us}
+        for series_id, href in pairs
+    ]
+    if rows:
+        await connection.execute(
+            text("""insert into pairing (resource_id, link_id, series_id, href, made_by_us, stale)
+                    values (:resource_id, :link_id, :series_id, :href, :made, true)
+                    on conflict (resource_id, link_id, series_id) do update set href = excluded.href, stale = true,
+                      made_by_us = excluded.made_by_us, base_ours = null, base_theirs = null, state = 'open'"""),
+            rows,
+        )
+
+
+_SETTLE = text("""
+insert into pairing (resource_id, link_id, series_id, href, remote_uid, etag, series_version, base_ours, base_theirs,
+                     made_by_us, stale, state)
+values (:resource_id, :link_id, :series_id, :href, :remote_uid, :etag, :series_version, cast(:base_ours as jsonb),
+        cast(:base_theirs as jsonb), :made_by_us, false, 'linked')
+on conflict (resource_id, link_id, series_id) do update set href = excluded.href,
+  remote_uid = case when excluded.remote_uid = '' then pairing.remote_uid else excluded.remote_uid end,
+  etag = excluded.etag, series_version = excluded.series_version, base_ours = excluded.base_ours,
+  base_theirs = excluded.base_theirs, made_by_us = pairing.made_by_us or excluded.made_by_us, intent = null, hold_id = null,
+  verdict = '', attempt = 0, retry_at = null, problem_code = '', state = 'linked',
+  stale = exists (select from series s where s.resource_id = pairing.resource_id and s.id = pairing.series_id
+                  and s.version <> excluded.series_version)
+""")
+
+
+async def settle(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Record what both sides now agree on; a pairing stays stale where our series moved on meanwhile."""
+    if rows:
+        await connection.execute(_SETTLE, rows)
+
+
+async def in_step(connection: AsyncConnection, link: LinkRow, series_ids: Sequence[UUID]) -> None:
+    """Note that there is nothing to do for these pairings as both sides stand."""
+    if series_ids:
+        await connection.execute(
+            text("""update pairing set stale = false, attempt = 0, retry_at = null, verdict = ''
+                    where resource_id = :resource_id and link_id = :link_id and series_id = any(cast(:ids as uuid[])) and intent is null"""),
+            {"resource_id": link.resource_id, "link_id": link.id, "ids": list(series_ids)},
+        )
+
+
+async def planned(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> None:
+    """Note that what was observed under these hrefs has been planned."""
+    if hrefs:
+        await connection.execute(
+            text("""update observed set stale = false where resource_id = :resource_id and link_id = :link_id
+                    and href = any(cast(:hrefs as text[])) and stale"""),
+            {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs)},
+        )
+
+
+async def unpair(connection: AsyncConnection, link: LinkRow, series_id: UUID, *, forget: bool) -> None:
+    """Let go of a copy that no longer exists; *forget* drops the row, else it stays as «no copy there»."""
+    given = {"resource_id": link.resource_id, "link_id": link.id, "series_id": series_id}
+    where = "where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"
+    if forget:
+        await connection.execute(text(f"delete from pairing {where}"), given)
+    else:
+        await connection.execute(
+            text(f"""update pairing set href = null, etag = '', base_ours = null, base_theirs = null, intent = null,
+                     hold_id = null, verdict = '', stale = false, made_by_us = false, state = 'open' {where}"""),
+            given,
+        )
+
+
+async def forget_observed(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> None:
+    """Drop rows of objects that are gone and planned."""
+    if hrefs:
+        await connection.execute(
+            text("""delete from observed where resource_id = :resource_id and link_id = :link_id
+                    and href = any(cast(:hrefs as text[]))"""),
+            {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs)},
+        )
+
+
+# --- intents -----------------------------------------------------------------------------------------------------
+
+
+async def open_intents(
+    connection: AsyncConnection, link: LinkRow, intents: Sequence[tuple[UUID, int | None, Mapping[str, Json]]]
+) -> set[UUID]:
+    """Store what is about to be sent, for (series, version it was planned from, intent); give those that may go.
+
+    A series that moved on since is left out: it is planned again.
+    """
+    found = await connection.execute(
+        text("""update pairing p set intent = cast(given.intent as jsonb)
+                from unnest(cast(:ids as uuid[]), cast(:versions as bigint[]), cast(:intents as text[]))
+                     as given(id, version, intent)
+                left join series s on s.resource_id = :resource_id and s.id = given.id
+                where p.resource_id = :resource_id and p.link_id = :link_id and p.series_id = given.id and p.intent is null
+                  and (given.version is null or given.version = s.version)
+                returning p.series_id"""),
+        {
+            "resource_id": link.resource_id,
+            "link_id": link.id,
+            "ids": [series_id for series_id, _, _ in intents],
+            "versions": [version for _, version, _ in intents],
+            "intents": [encode(intent) for _, _, intent in intents],
+        },
+    )
+    return {row[0] for row in found}
+
+
+async def intents(connection: AsyncConnection, link: LinkRow) -> list[tuple[UUID, dict[str, Json]]]:
+    """Give the open intents of a link: writes whose outcome is not known."""
+    found = await connection.execute(
+        text("""select series_id, intent::text from pairing where resource_id = :resource_id and link_id = :link_id
+                and intent is not null order by series_id"""),
+        {"resource_id": link.resource_id, "link_id": link.id},
+    )
+    return [(row[0], decode(row[1])) for row in found]
+
+
+async def drop_intents(connection: AsyncConnection, link: LinkRow, series_ids: Sequence[UUID]) -> None:
+    """Forget intents that did not happen; the pairings are planned again."""
+    if series_ids:
+        await connection.execute(
+            text("""update pairing set intent = null, stale = true where resource_id = :resource_id and link_id = :link_id
+                    and series_id = any(cast(:ids as uuid[]))"""),
+            {"resource_id": link.resource_id, "link_id": link.id, "ids": list(series_ids)},
+        )
+
+
+async def postpone(
+    connection: AsyncConnection, link: LinkRow, series_id: UUID, *, retry_at: datetime | None, state: str, code: str
+) -> None:
+    """Put a pairing aside after a trouble: until a time, or (`parked`) until either side changes."""
+    await connection.execute(
+        text("""update pairing set attempt = attempt + 1, retry_at = :retry_at, problem_code = :code, intent = null,
+                  state = :state, stale = cast(:stale as boolean)
+                where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
+        {
+            "resource_id": link.resource_id,
+            "link_id": link.id,
+            "series_id": series_id,
+            "retry_at": retry_at,
+            "code": code,
+            "state": state,
+            "stale": retry_at is not None,
+        },
+    )
+
+
+async def tally(connection: AsyncConnection, link: LinkRow) -> tuple[int, int]:
+    """Give how many pairings have a copy there, and how many of our own series of this link are live."""
+    found = await connection.execute(
+        text("""select count(*) filter (where p.href is not null), 
+                       count(*) filter (where p.href is not null and s.deleted_at is null)
+                from pairing p left join series s on s.resource_id = p.resource_id and s.id = p.series_id
+                where p.resource_id = :resource_id and p.link_id = :link_id"""),
+        {"resource_id": link.resource_id, "link_id": link.id},
+    )
+    row = found.one()
+    return row[0], row[1]
+
+
+_JOURNAL = text("""
+insert into journal (resource_id, organization_id, link_id, run_id, series_id, href, side, verb, actor, fields, before, after)
+values (:resource_id, :organization_id, :link_id, :run_id, :series_id, :href, 'provider', :verb, 'sync',
+        cast(:fields as jsonb), :before, :after)
+""")
+
+
+async def journal(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what was written at the provider, with what stood there before."""
+    if rows:
+        await connection.execute(_JOURNAL, rows)
