@@ -79,7 +79,7 @@ class Throttled(Trouble):
 
     def __init__(self, code: str, scope: Scope, *, until: datetime, detail: str = "", **params: str) -> None:
         """until: aware UTC, already limited to sensible bounds by the adapter."""
-        super().__init__(code, scope, detail=detail, **params)
+        super().__init__(code, scope, detail=detail, until=f"{until:%H:%M} UTC", **params)
         self.until = until
 
 

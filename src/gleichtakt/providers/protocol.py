@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Flag, StrEnum, auto
 from typing import ClassVar, NewType, Protocol
 
@@ -151,6 +152,7 @@ class Seen:
     response: str = "none"  # own answer: none | accepted | tentative | declined | organizer
     kind: str = "default"  # default, or a system's special type: focus_time, out_of_office, birthday …
     foreign_marker: str = ""  # which other product's mirror made it, if one is recognised
+    modified_at: datetime | None = None  # aware UTC, by their clock; only for the rule `newest` and for display
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,11 @@ class Provider(Protocol):
 
     name: ClassVar[str]
     abilities: ClassVar[Abilities]
+
+    @classmethod
+    def connect(cls, login: Login) -> Provider:
+        """Make a provider for a login. Talks to nobody yet: the first call does, and raises what is wrong."""
+        ...
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -1,0 +1,94 @@
+"""Faults on demand: which call goes wrong, how, and whether it took effect before it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+WRITES = ("create", "update", "delete")
+
+#: What can go wrong. `lost`: the connection breaks without an answer. `cap`: a listing or answer stops after `count`
+#: objects without its end mark. `repeat`: what was just delivered is delivered again. `unreadable`: an object's
+#: content is garbage in this answer. `garbage`: the answer is no JSON. `delay`: the answer comes `seconds` later.
+KINDS = (
+    "failure",
+    "lost",
+    "throttle",
+    "login",
+    "forbidden",
+    "no_calendar",
+    "cursor",
+    "cap",
+    "repeat",
+    "unreadable",
+    "garbage",
+    "delay",
+    "rejected",
+)
+
+
+@dataclass(slots=True)
+class Fault:
+    """One rule. Empty conditions match everything; it is used up after `times` matching calls, never if negative.
+
+    verb: a call (`create`, `changes` …), `write` for the three writes, or `*`. effect: whether the call is carried
+    out all the same. skip: so many matching calls pass unharmed first («at page n» is `changes` with skip n-1).
+    """
+
+    do: str
+    verb: str = "*"
+    effect: bool = False
+    mailbox: str = ""
+    calendar: str = ""
+    href: str = ""
+    skip: int = 0
+    times: int = 1
+    seconds: float = 0.0
+    until: datetime | None = None
+    count: int = 0
+    id: int = 0
+
+    def matches(self, verb: str, mailbox: str, calendar: str, href: str) -> bool:
+        """Say whether a call meets the conditions."""
+        return (
+            (self.verb in ("*", verb) or (self.verb == "write" and verb in WRITES))
+            and self.mailbox in ("", mailbox)
+            and self.calendar in ("", calendar)
+            and self.href in ("", href)
+        )
+
+
+@dataclass(slots=True)
+class Faults:
+    """The rules in force, in the order in which they were made."""
+
+    rules: list[Fault] = field(default_factory=list)
+    made: int = 0
+
+    def add(self, fault: Fault) -> Fault:
+        """Put a rule in force. Raises ValueError for an unknown kind."""
+        if fault.do not in KINDS:
+            raise ValueError(f"unknown fault {fault.do!r}; known are {', '.join(KINDS)}")
+        self.made += 1
+        fault.id = self.made
+        self.rules.append(fault)
+        return fault
+
+    def clear(self, number: int | None = None) -> None:
+        """Lift one rule, or all."""
+        self.rules = [rule for rule in self.rules if number is not None and rule.id != number]
+
+    def take(self, verb: str, mailbox: str, calendar: str, href: str) -> list[Fault]:
+        """Give the rules that strike this call, and count it against them."""
+        struck: list[Fault] = []
+        for rule in self.rules:
+            if not rule.matches(verb, mailbox, calendar, href):
+                continue
+            if rule.skip:
+                rule.skip -= 1
+                continue
+            rule.times -= 1
+            struck.append(rule)
+        if struck:
+            self.rules = [rule for rule in self.rules if rule.times != 0]
+        return struck
