@@ -1,0 +1,427 @@
+"""The wall-clock readings a rule produces, in order, on naive local time; zones are attached elsewhere.
+
+Own and not a library's, for three reasons: a walk must stop within a budget even where a rule never hits anything,
+it must start near the window asked for and not in 1604, and SKIP (RFC 7529) acts in the middle of it. The tests hold
+it against python-dateutil. Days are handled as ordinals (`date.toordinal`), which reach past both ends of the calendar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import date, datetime, time
+from itertools import count as counting
+from itertools import product
+
+from gleichtakt.errors import Permanent, Scope
+from gleichtakt.model.rule import Freq, Rule, Skip
+
+MAX_STEPS = 200_000  # periods looked at and readings produced in one walk: about a tenth of a second
+
+_LAST = date.max.toordinal()
+_PER_DAY = {Freq.HOURLY: 24, Freq.MINUTELY: 1440, Freq.SECONDLY: 86400}
+#: Periods in 400 years, after which the calendar repeats to the weekday: silent for so long is silent for ever.
+_CYCLE = {Freq.YEARLY: 400, Freq.MONTHLY: 4_800, Freq.WEEKLY: 20_871, Freq.DAILY: 146_097}
+_MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+class Budget:
+    """Steps a caller is ready to pay for; shared by all rules of one series."""
+
+    def __init__(self, steps: int = MAX_STEPS) -> None:
+        """steps: as counted by `walk`."""
+        self.left = steps
+
+    def spend(self, steps: int = 1) -> None:
+        """Raise Permanent (SERIES) when nothing is left."""
+        self.left -= steps
+        if self.left < 0:
+            raise Permanent("ics.too_dense", Scope.SERIES, detail="the recurrence rule exceeds the steps allowed")
+
+
+def walk(
+    rule: Rule, start: datetime, budget: Budget, since: datetime | None = None, before: datetime | None = None
+) -> Iterator[datetime]:
+    """Yield the readings of a rule from its start on, in order, without UNTIL.
+
+    since, before: a hint which part is wanted, half-open; readings outside it may still come first, none after it.
+    A start that the rule does not hit is not among them and does not count.
+    """
+    filled = fill(rule, start)
+    lower = start if since is None or rule.count is not None else max(start, since)
+    readings = _by_days(filled, start, lower, before, budget) if rule.freq <= Freq.DAILY else _by_units(
+        filled, start, lower, before, budget
+    )  # fmt: skip
+    left = rule.count if rule.count is not None else -1
+    for reading in readings:
+        if left == 0 or (before is not None and reading >= before):
+            return
+        left -= 1
+        yield reading
+
+
+def fill(rule: Rule, start: datetime) -> Rule:
+    """Take from the start what the rule leaves open (RFC 5545 §3.3.10, «derived from DTSTART»)."""
+    if rule.freq < Freq.HOURLY and not rule.by_hour:
+        rule = replace(rule, by_hour=(start.hour,))
+    if rule.freq < Freq.MINUTELY and not rule.by_minute:
+        rule = replace(rule, by_minute=(start.minute,))
+    if rule.freq < Freq.SECONDLY:
+        rule = replace(rule, by_second=tuple(sorted({min(s, 59) for s in rule.by_second})) or (start.second,))
+    return fill_days(rule, start)
+
+
+def fill_days(rule: Rule, start: date) -> Rule:
+    """Take the day from the start where the rule names none."""
+    if rule.by_week_no or rule.by_year_day or rule.by_month_day or rule.by_day:
+        return rule
+    if rule.freq == Freq.WEEKLY:
+        return replace(rule, by_day=((0, start.weekday()),))
+    if rule.freq == Freq.MONTHLY:
+        return replace(rule, by_month_day=(start.day,))
+    if rule.freq == Freq.YEARLY:
+        return replace(rule, by_month=rule.by_month or (start.month,), by_month_day=(start.day,))
+    return rule
+
+
+# --- rules that count in days or longer --------------------------------------------------------------------------
+
+
+def _by_days(rule: Rule, start: datetime, lower: datetime, before: datetime | None, budget: Budget) -> Iterator[datetime]:
+    clock = _Clock(rule.by_hour, rule.by_minute, rule.by_second)
+    times: Sequence[time] = tuple(clock) if len(clock) <= 1440 else clock
+    last: datetime | None = None
+    silent = 0
+    for first_day, days in _periods(rule, start, lower):
+        if silent > _CYCLE[rule.freq] or (before is not None and first_day > before.toordinal() + 31):
+            return
+        budget.spend()
+        silent += 1
+        for reading in _readings(rule, days, times):
+            if reading < lower or (last is not None and reading <= last):  # SKIP may name a day twice
+                continue
+            budget.spend()
+            silent, last = 0, reading
+            yield reading
+
+
+def _readings(rule: Rule, days: Sequence[int], times: Sequence[time]) -> Iterator[datetime]:
+    combine, day_of = datetime.combine, date.fromordinal
+    if not rule.by_set_pos:
+        return (combine(day_of(day), moment) for day in days if 1 <= day <= _LAST for moment in times)
+    size = len(days) * len(times)
+    places = sorted({place - 1 if place > 0 else size + place for place in rule.by_set_pos})
+    found = (divmod(place, len(times)) for place in places if 0 <= place < size)
+    return (combine(day_of(days[day]), times[moment]) for day, moment in found if 1 <= days[day] <= _LAST)
+
+
+class _Clock(Sequence[time]):
+    """Every combination of hours, minutes and seconds, in order, without building the list."""
+
+    def __init__(self, hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int]) -> None:
+        self.hours, self.minutes, self.seconds = hours, minutes, seconds
+
+    def __len__(self) -> int:
+        return len(self.hours) * len(self.minutes) * len(self.seconds)
+
+    def __getitem__(self, place: int) -> time:  # type: ignore[override]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        rest, second = divmod(place, len(self.seconds))
+        hour, minute = divmod(rest, len(self.minutes))
+        return time(self.hours[hour], self.minutes[minute], self.seconds[second])
+
+
+def _periods(rule: Rule, start: datetime, lower: datetime) -> Iterator[tuple[int, Sequence[int]]]:
+    """Yield each period's first day and the days hit in it, beginning with the one that holds *lower*."""
+    return _PERIODS[rule.freq](rule, start, lower)
+
+
+def _years(rule: Rule, start: datetime, lower: datetime) -> Iterator[tuple[int, Sequence[int]]]:
+    skipped = max(0, lower.year - start.year - 1) // rule.interval * rule.interval
+    for year in range(start.year + skipped, 10_000, rule.interval):
+        yield year_start(year), sorted(days_of_year(rule, year))
+
+
+def _months(rule: Rule, start: datetime, lower: datetime) -> Iterator[tuple[int, Sequence[int]]]:
+    first = start.year * 12 + start.month - 1
+    skipped = max(0, lower.year * 12 + lower.month - 2 - first) // rule.interval * rule.interval
+    for month in range(first + skipped, 120_000, rule.interval):
+        year, zero_based = divmod(month, 12)
+        yield month_start(year, zero_based + 1), sorted(days_of_month(rule, year, zero_based + 1))
+
+
+def _weeks(rule: Rule, start: datetime, lower: datetime) -> Iterator[tuple[int, Sequence[int]]]:
+    first = start.toordinal() - (start.weekday() - rule.week_start) % 7
+    step = 7 * rule.interval
+    skipped = max(0, lower.toordinal() - first) // step * step
+    fits = _limit(replace(rule, by_day=()))
+    offsets = sorted((weekday - rule.week_start) % 7 for _, weekday in rule.by_day) or list(range(7))
+    for week in range(first + skipped, _LAST + 1, step):
+        days = [week + offset for offset in offsets]
+        yield week, days if fits is None else [day for day in days if day >= 1 and fits(day)]
+
+
+def _days(rule: Rule, start: datetime, lower: datetime) -> Iterator[tuple[int, Sequence[int]]]:
+    first = start.toordinal()
+    skipped = max(0, lower.toordinal() - first) // rule.interval * rule.interval
+    if not _narrows(rule):
+        for day in range(first + skipped, _LAST + 1, rule.interval):
+            yield day, (day,)
+        return
+    for day in _fitting_days(rule, first + skipped):
+        hit = day > 0 and (day - first) % rule.interval == 0
+        yield abs(day), (day,) if hit else ()
+
+
+_PERIODS: dict[Freq, Callable[[Rule, datetime, datetime], Iterator[tuple[int, Sequence[int]]]]] = {
+    Freq.YEARLY: _years,
+    Freq.MONTHLY: _months,
+    Freq.WEEKLY: _weeks,
+    Freq.DAILY: _days,
+}
+
+
+def _fitting_days(rule: Rule, first: int) -> Iterator[int]:
+    """Yield the days from *first* on that meet the limits of a rule; a month without any as its negated first day."""
+    begin = date.fromordinal(first)
+    for month in range(begin.year * 12 + begin.month - 1, 120_000):
+        year, zero_based = divmod(month, 12)
+        days = sorted(days_of_month(rule, year, zero_based + 1))
+        if not days:
+            yield -month_start(year, zero_based + 1)
+        yield from (day for day in days if day >= first)
+
+
+# --- the days of a year or a month -------------------------------------------------------------------------------
+
+
+def days_of_year(rule: Rule, year: int) -> set[int]:
+    """Give the days of a year that meet every part of a rule."""
+    found: set[int] | None = None
+    months = rule.by_month or range(1, 13)
+    if rule.by_month_day:
+        found = {day for month in months for day in _month_days(rule, year, month)}
+    elif rule.by_month and not any(ordinal for ordinal, _ in rule.by_day):
+        found = {day for month in months for day in _all_of_month(year, month)}
+    if rule.by_year_day:
+        found = _both(found, _year_days(rule, year))
+    if rule.by_week_no:
+        found = _both(found, _week_days(rule, year))
+    if rule.by_day:
+        found = _both(found, _weekdays_of_year(rule, year))
+    return found if found is not None else set(range(year_start(year), year_start(year + 1)))
+
+
+def days_of_month(rule: Rule, year: int, month: int) -> set[int]:
+    """Give the days of a month that meet every part of a rule."""
+    if rule.by_month and month not in rule.by_month:
+        return set()
+    found = set(_month_days(rule, year, month)) if rule.by_month_day else None
+    if rule.by_day:
+        first, size = month_start(year, month), month_size(year, month)
+        found = _both(found, _weekdays_within(rule, first, size))
+    if rule.by_year_day:
+        found = _both(found, _year_days(rule, year))
+    if rule.by_week_no:
+        found = _both(found, _week_days(rule, year))
+    everyday = set(_all_of_month(year, month))
+    return found if found is not None and rule.by_month_day else _both(found, everyday)
+
+
+def _both(found: set[int] | None, more: set[int]) -> set[int]:
+    return more if found is None else found & more
+
+
+def _all_of_month(year: int, month: int) -> range:
+    first = month_start(year, month)
+    return range(first, first + month_size(year, month))
+
+
+def _month_days(rule: Rule, year: int, month: int) -> list[int]:
+    first, size = month_start(year, month), month_size(year, month)
+    return _placed(rule.by_month_day, first, size, rule.skip)
+
+
+def _year_days(rule: Rule, year: int) -> set[int]:
+    first = year_start(year)
+    return set(_placed(rule.by_year_day, first, year_start(year + 1) - first, rule.skip))
+
+
+def _placed(numbers: Sequence[int], first: int, size: int, skip: Skip) -> list[int]:
+    """Turn day numbers of a stretch into days; SKIP says what a number beyond the stretch becomes (RFC 7529 §4.1)."""
+    days = [first + (number - 1 if number > 0 else size + number) for number in numbers]
+    if skip is Skip.OMIT:
+        return [day for day in days if first <= day < first + size]
+    return [_moved(day, first, size, skip) for day in days]
+
+
+def _moved(day: int, first: int, size: int, skip: Skip) -> int:
+    if day < first:
+        return first - 1 if skip is Skip.BACKWARD else first
+    if day >= first + size:
+        return first + size - (skip is Skip.BACKWARD)
+    return day
+
+
+def _weekdays_of_year(rule: Rule, year: int) -> set[int]:
+    if not rule.by_month:
+        return _weekdays_within(rule, year_start(year), year_start(year + 1) - year_start(year))
+    stretches = ((month_start(year, month), month_size(year, month)) for month in rule.by_month)
+    return {day for first, size in stretches for day in _weekdays_within(rule, first, size)}
+
+
+def _weekdays_within(rule: Rule, first: int, size: int) -> set[int]:
+    """Give the days of a stretch named by BYDAY: every such weekday, or its n-th from either end."""
+    found: set[int] = set()
+    for ordinal, weekday in rule.by_day:
+        days = range(first + (weekday - first + 1) % 7, first + size, 7)
+        if not ordinal:
+            found.update(days)
+        elif abs(ordinal) <= len(days):
+            found.add(days[ordinal - 1 if ordinal > 0 else ordinal])
+    return found
+
+
+def _week_days(rule: Rule, year: int) -> set[int]:
+    """Give the days of a calendar year that lie in the numbered weeks, also those of its neighbours' edge weeks."""
+    within = range(year_start(year), year_start(year + 1))
+    found: set[int] = set()
+    for week_year in (year - 1, year, year + 1):
+        first = week_one(week_year, rule.week_start)
+        weeks = (week_one(week_year + 1, rule.week_start) - first) // 7
+        for number in rule.by_week_no:
+            week = number - 1 if number > 0 else weeks + number
+            if 0 <= week < weeks:
+                found.update(day for day in range(first + 7 * week, first + 7 * week + 7) if day in within)
+    return found
+
+
+def year_start(year: int) -> int:
+    """Give the ordinal of 1 January, also of the years 0 and 10000."""
+    before = year - 1
+    return before * 365 + before // 4 - before // 100 + before // 400 + 1
+
+
+def month_start(year: int, month: int) -> int:
+    """Give the ordinal of the first of a month."""
+    return date(year, month, 1).toordinal()
+
+
+def month_size(year: int, month: int) -> int:
+    """Give the number of days of a month."""
+    leap = month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    return _MONTH_DAYS[month - 1] + leap
+
+
+def week_one(year: int, week_start: int) -> int:
+    """Give the ordinal of the first day of week 1: the first week with four days in the year."""
+    fourth = year_start(year) + 3
+    return fourth - (fourth - 1 - week_start) % 7
+
+
+def _narrows(rule: Rule) -> bool:
+    return bool(rule.by_month or rule.by_month_day or rule.by_year_day or rule.by_week_no or rule.by_day)
+
+
+def _limit(rule: Rule) -> Callable[[int], bool] | None:
+    """Give the test whether a day meets the parts of a rule, or None where it names none."""
+    if not _narrows(rule):
+        return None
+    months: dict[tuple[int, int], set[int]] = {}
+
+    def fits(day: int) -> bool:
+        when = date.fromordinal(day)
+        key = when.year, when.month
+        if key not in months:
+            months.clear()
+            months[key] = days_of_month(rule, *key)
+        return day in months[key]
+
+    return fits
+
+
+# --- rules that count in hours, minutes or seconds ---------------------------------------------------------------
+
+
+def _by_units(rule: Rule, start: datetime, lower: datetime, before: datetime | None, budget: Budget) -> Iterator[datetime]:
+    per_day = _PER_DAY[rule.freq]
+    inner = _inner_seconds(rule)
+    unit_seconds = 86400 // per_day
+    limit = before.toordinal() if before is not None else _LAST
+    for day, unit in _units(rule, start, lower, limit, budget):
+        midnight = datetime.fromordinal(day)
+        for second in inner:
+            budget.spend()
+            minutes, seconds = divmod(unit * unit_seconds + second, 60)
+            reading = midnight.replace(hour=minutes // 60, minute=minutes % 60, second=seconds)
+            if reading >= lower:
+                yield reading
+
+
+def _inner_seconds(rule: Rule) -> list[int]:
+    """Give the seconds hit within each unit, BYSETPOS applied."""
+    minutes = rule.by_minute if rule.freq == Freq.HOURLY else (0,)
+    seconds = rule.by_second if rule.freq < Freq.SECONDLY else (0,)
+    every = [minute * 60 + second for minute, second in product(minutes, seconds)]
+    if not rule.by_set_pos:
+        return every
+    places = {place - 1 if place > 0 else len(every) + place for place in rule.by_set_pos}
+    return [every[place] for place in sorted(places) if 0 <= place < len(every)]
+
+
+def _units(rule: Rule, start: datetime, lower: datetime, last_day: int, budget: Budget) -> Iterator[tuple[int, int]]:
+    """Yield day and unit of the day (hour, minute or second) of every step that meets the limits."""
+    per_day = _PER_DAY[rule.freq]
+    first = _unit_number(start, per_day)
+    wanted = _unit_number(lower, per_day)
+    if rule.interval >= per_day:
+        yield from _long_steps(rule, first, wanted, last_day, budget)
+        return
+    allowed = _allowed_units(rule)
+    for day in _fitting_days(rule, lower.toordinal()) if _narrows(rule) else counting(lower.toordinal()):
+        budget.spend(3)
+        if abs(day) > last_day:
+            return
+        if day > 0:
+            yield from ((day, unit) for unit in _in_step(allowed, day * per_day, first, rule.interval, wanted, budget))
+
+
+def _unit_number(wall: datetime, per_day: int) -> int:
+    return wall.toordinal() * per_day + (wall.hour * 3600 + wall.minute * 60 + wall.second) * per_day // 86400
+
+
+def _long_steps(rule: Rule, first: int, wanted: int, last_day: int, budget: Budget) -> Iterator[tuple[int, int]]:
+    per_day = _PER_DAY[rule.freq]
+    allowed = _allowed_units(rule)
+    fits = _limit(rule)
+    skipped = max(0, wanted - first) // rule.interval * rule.interval
+    for number in range(first + skipped, (last_day + 1) * per_day, rule.interval):
+        budget.spend()
+        day, unit = divmod(number, per_day)
+        if unit in allowed and (fits is None or fits(day)):
+            yield day, unit
+
+
+def _in_step(allowed: Sequence[int], midnight: int, first: int, interval: int, wanted: int, budget: Budget) -> Iterator[int]:
+    if isinstance(allowed, range):
+        begin = max(midnight, wanted)
+        begin += (first - begin) % interval
+        yield from (number - midnight for number in range(begin, midnight + len(allowed), interval))
+        return
+    budget.spend(len(allowed) // 16)
+    yield from (unit for unit in allowed if midnight + unit >= wanted and (midnight + unit - first) % interval == 0)
+
+
+def _allowed_units(rule: Rule) -> Sequence[int]:
+    hours = rule.by_hour or range(24)
+    minutes = rule.by_minute or range(60)
+    seconds = rule.by_second or range(60)
+    if rule.freq == Freq.HOURLY:
+        return rule.by_hour or range(24)
+    if rule.freq == Freq.MINUTELY:
+        limited = rule.by_hour or rule.by_minute
+        return [hour * 60 + minute for hour, minute in product(hours, minutes)] if limited else range(1440)
+    limited = rule.by_hour or rule.by_minute or rule.by_second
+    every = product(hours, minutes, seconds)
+    return sorted({h * 3600 + m * 60 + min(s, 59) for h, m, s in every}) if limited else range(86400)
