@@ -1,5 +1,88 @@
-"""Sentences about store."""
+"""Sentences about the database, its server and what is kept in it."""
 
-from gleichtakt.errors import Sentence
+from gleichtakt.errors import Sentence, sentence
 
-SENTENCES: dict[str, Sentence] = {}
+SENTENCES: dict[str, Sentence] = {
+    "store.database_away": sentence(
+        en="The database does not answer at the moment.",
+        de="Die Datenbank antwortet im Augenblick nicht.",
+        remedy_en="It is tried again by itself; if it stays so, look at the database server and GLEICHTAKT_DATABASE_URL.",
+        remedy_de="Der Versuch wird von selbst wiederholt; sonst den Datenbankserver und GLEICHTAKT_DATABASE_URL prüfen.",
+    ),
+    "store.postgres_too_old": sentence(
+        en="The database server is PostgreSQL {found}; at least {oldest} is needed.",
+        de="Der Datenbankserver ist PostgreSQL {found}; gebraucht wird mindestens {oldest}.",
+        remedy_en="Upgrade that server, or leave GLEICHTAKT_DATABASE_URL empty to use the embedded one.",
+        remedy_de="Jenen Server aktualisieren, oder GLEICHTAKT_DATABASE_URL leer lassen, um den eingebauten zu benutzen.",
+    ),
+    "store.no_postgres": sentence(
+        en="No PostgreSQL is at hand: its wheel has no files for this platform, and the system has none installed.",
+        de="Es ist kein PostgreSQL vorhanden: Für diese Plattform gibt es kein Wheel, und im System ist keines installiert.",
+        remedy_en="Install it («apt install postgresql», «dnf install postgresql-server», «apk add postgresql17»), or name a "
+        "server in GLEICHTAKT_DATABASE_URL.",
+        remedy_de="Eines installieren («apt install postgresql», «dnf install postgresql-server», «apk add postgresql17») oder "
+        "in GLEICHTAKT_DATABASE_URL einen Server nennen.",
+    ),
+    "store.postgres_other_major": sentence(
+        en="The data folder was made by PostgreSQL {wanted}; at hand is {have}.",
+        de="Der Datenordner wurde von PostgreSQL {wanted} angelegt; vorhanden ist {have}.",
+        remedy_en="Install PostgreSQL {wanted} beside it (package postgresql-{wanted}), or restore a backup into a new folder.",
+        remedy_de="PostgreSQL {wanted} daneben installieren (Paket postgresql-{wanted}) oder eine Sicherung in einen neuen "
+        "Ordner einspielen.",
+    ),
+    "store.postgres_unreachable": sentence(
+        en="The account of the database server may not read its programs in {folder}, and no copy could be made.",
+        de="Das Konto des Datenbankservers darf dessen Programme in {folder} nicht lesen, und eine Kopie war nicht möglich.",
+        remedy_en="Make /var/cache/gleichtakt writable for root, install outside /root, or run as an ordinary user.",
+        remedy_de="/var/cache/gleichtakt für root beschreibbar machen, außerhalb von /root installieren oder als gewöhnlicher "
+        "Benutzer starten.",
+    ),
+    "store.postgres_failed": sentence(
+        en="The embedded PostgreSQL does not start: {reason}.",
+        de="Das eingebaute PostgreSQL startet nicht: {reason}.",
+        remedy_en="See postgres.log in the data folder.",
+        remedy_de="postgres.log im Datenordner ansehen.",
+    ),
+    "store.foreign_folder": sentence(
+        en="The database folder {folder} belongs to another account.",
+        de="Der Datenbankordner {folder} gehört einem anderen Konto.",
+        remedy_en="Run as that account or as root, or choose another GLEICHTAKT_DATA_DIR.",
+        remedy_de="Als jenes Konto oder als root starten, oder ein anderes GLEICHTAKT_DATA_DIR wählen.",
+    ),
+    "store.no_account": sentence(
+        en="As root we need an ordinary account for the database server, and there is none of {accounts}.",
+        de="Als root brauchen wir ein gewöhnliches Konto für den Datenbankserver, und es gibt keines von {accounts}.",
+        remedy_en="Create one («useradd --system gleichtakt»), or run as an ordinary user.",
+        remedy_de="Eines anlegen («useradd --system gleichtakt») oder als gewöhnlicher Benutzer starten.",
+    ),
+    "store.schema_newer": sentence(
+        en="The database was upgraded by a newer release (schema {found}; this program knows up to {known}).",
+        de="Die Datenbank wurde von einer neueren Version angehoben (Schema {found}; dieses Programm kennt bis {known}).",
+        remedy_en="Start the newer release again; going back needs the backup made before the upgrade. Nothing was changed.",
+        remedy_de="Die neuere Version wieder starten; zurück geht es nur mit der Sicherung von davor. Geändert wurde nichts.",
+    ),
+    "store.schema_older": sentence(
+        en="The database has schema {found}; this program needs {known}.",
+        de="Die Datenbank hat das Schema {found}; dieses Programm braucht {known}.",
+        remedy_en="Run «gleichtakt migrate»; a backup before it is a good idea.",
+        remedy_de="«gleichtakt migrate» ausführen; eine Sicherung vorher ist eine gute Idee.",
+    ),
+    "store.cursor_malformed": sentence(
+        en="The cursor is not one of ours.",
+        de="Der Cursor stammt nicht von uns.",
+        remedy_en="Hand back the cursor of the last answer unchanged, or none to begin at the start.",
+        remedy_de="Den Cursor der letzten Antwort unverändert zurückgeben, oder keinen, um vorn zu beginnen.",
+    ),
+    "store.cursor_epoch": sentence(
+        en="The cursor is from before a restore of this instance.",
+        de="Der Cursor stammt aus der Zeit vor einer Wiederherstellung dieser Instanz.",
+        remedy_en="Read all events once, then go on from a new cursor.",
+        remedy_de="Alle Termine einmal neu lesen, dann mit einem neuen Cursor fortfahren.",
+    ),
+    "store.cursor_pruned": sentence(
+        en="The cursor is older than the changes we keep.",
+        de="Der Cursor ist älter als die Änderungen, die wir aufbewahren.",
+        remedy_en="Read all events once, then go on from a new cursor.",
+        remedy_de="Alle Termine einmal neu lesen, dann mit einem neuen Cursor fortfahren.",
+    ),
+}

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Sequence,
     Table,
     Text,
     UniqueConstraint,
@@ -90,6 +91,8 @@ instance = Table(
     _text("mode", "live"),  # live | verify (dry run until an operator confirms)
     _text("host"),
     _time("heartbeat_at"),
+    _int("pruned_xid", 0, big=True),  # the change feed is complete after this position only
+    _int("pruned_id", 0, big=True),
     _time("created_at", now=True),
 )
 
@@ -194,6 +197,7 @@ lane = Table(
     _time("last_served_at"),
     UniqueConstraint("connection_id", "mailbox"),
     Index("lane_due_ix", "due", postgresql_where=text("owner IS NULL AND due IS NOT NULL")),
+    Index("lane_turn_ix", "organization_id", "due", postgresql_where=text("owner IS NULL AND due IS NOT NULL")),
     Index("lane_lease_until_ix", "lease_until", postgresql_where=text("owner IS NOT NULL")),
     postgresql_with={"fillfactor": "70"},
 )
@@ -309,6 +313,7 @@ observed = _partitioned(
     _time("retry_at"),
     _time("seen_at", now=True),
     Index("observed_stale_ix", "resource_id", "link_id", postgresql_where=text("stale")),
+    Index("observed_unreadable_ix", "resource_id", "link_id", postgresql_where=text("reason = 'unreadable'")),
     Index("observed_uid_ix", "resource_id", "link_id", "uid"),
 )
 
@@ -341,11 +346,14 @@ pairing = _partitioned(
     Index("pairing_series_ix", "resource_id", "series_id"),
 )
 
+#: Identity columns of partitioned tables need PostgreSQL 17.
+journal_id = Sequence("journal_id_seq", data_type=BigInteger, metadata=metadata)
+
 #: Every write on either side with before and after, for undo and «why».
 journal = _partitioned(
     "journal",
     _uuid("resource_id", key=True),
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", BigInteger, journal_id, server_default=journal_id.next_value(), primary_key=True),
     _uuid("organization_id"),
     _uuid("link_id", null=True),
     _uuid("run_id", null=True),
@@ -530,6 +538,7 @@ change = Table(
     Column("xid", BigInteger, nullable=False, server_default=text("(pg_current_xact_id()::text::bigint)")),
     _time("occurred_at", now=True),
     Index("change_feed_ix", "organization_id", "xid", "id"),
+    Index("change_order_ix", "xid", "id"),
 )
 
 webhook = Table(
