@@ -42,10 +42,7 @@ def _clone(simulator: Simulator, folder: Folder, body: Body) -> Any:
 
 
 def _spoil(simulator: Simulator, folder: Folder, body: Body) -> Any:
-    thing = folder.things[body["href"]]
-    thing.is_spoilt = bool(body.get("is_spoilt", True))
-    thing.position = folder.record(thing.href)
-    return {"href": thing.href}
+    return {"href": simulator.spoil(folder, body["href"], is_spoilt=bool(body.get("is_spoilt", True))).href}
 
 
 def _expire(simulator: Simulator, folder: Folder, body: Body) -> Any:

@@ -168,6 +168,7 @@ class Simulator:
         number = next(folder.made)
         if not folder.variant.keeps_uid:
             kept["uid"] = f"{folder.name}-{number}@normalising.example"
+        _fits(folder.variant, _encode(kept))
         made = Thing(href or f"{number:06d}.json", b"", 0, marker if folder.variant.keeps_marker else "", key)
         folder.things[made.href] = made
         folder.dead.pop(made.href, None)
@@ -198,6 +199,12 @@ class Simulator:
         copy = {**source.document, "uid": f"copy-{number}@client.example"}
         return self.put(folder, copy, href=f"{number:06d}.json", marker=source.marker)
 
+    def spoil(self, folder: Folder, href: str, *, is_spoilt: bool = True) -> Thing:
+        """Make an object unreadable or readable again, as a change of it; its content stays."""
+        thing = folder.things[href]
+        thing.is_spoilt, thing.position = is_spoilt, folder.record(href)
+        return thing
+
     def expire_cursors(self, folder: Folder) -> None:
         """Refuse every cursor handed out so far."""
         folder.epoch += 1
@@ -208,10 +215,7 @@ class Simulator:
         self.calls.clear()
 
     def _write(self, folder: Folder, thing: Thing, document: Document) -> None:
-        raw = _encode(document)
-        if folder.variant.max_bytes is not None and len(raw) > folder.variant.max_bytes:
-            raise Failure("too_large")
-        thing.raw, thing.is_spoilt = raw, False
+        thing.raw, thing.is_spoilt = _fits(folder.variant, _encode(document)), False
         thing.position = folder.record(thing.href)
         thing.modified_at = self.now().isoformat()
 
@@ -326,6 +330,12 @@ class Simulator:
             return
         for email in sorted({person["email"] for person in document["attendees"]}):
             self.outbox.append({"from": mailbox, "to": email, "verb": verb, "uid": document["uid"], "wish": wish})
+
+
+def _fits(variant: Variant, raw: bytes) -> bytes:
+    if variant.max_bytes is not None and len(raw) > variant.max_bytes:
+        raise Failure("too_large")
+    return raw
 
 
 def _told(args: Mapping[str, Any]) -> dict[str, Any]:
