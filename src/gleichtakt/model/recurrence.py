@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from gleichtakt.errors import Permanent, Scope
-from gleichtakt.model.event import Event, Series
+from gleichtakt.model.event import Event, Override, Series
 from gleichtakt.model.point import Day, Floating, Point, Timespan, Zoned, instant, wall_of, with_wall
-from gleichtakt.model.rule import Rule, fit_rule, fit_until, lines_of, parse_rule, rules_of, write_rule
+from gleichtakt.model.rule import Freq, Rule, fit_rule, fit_until, lines_of, local_until, parse_rule, rules_of, write_rule
 from gleichtakt.model.rule_repair import repair_rule
 from gleichtakt.model.rule_walk import Budget, walk
 from gleichtakt.model.slot import same_slot, slot_key
@@ -34,6 +35,7 @@ __all__ = [
     "repair_rule",
     "same_slot",
     "slot_key",
+    "slots",
 ]
 
 MAX_OCCURRENCES = 20_000  # of one series in one window; half a century of working days
@@ -43,18 +45,28 @@ _SLACK = timedelta(hours=26)  # what a local clock may differ from UTC, and a li
 
 
 class Occurrence(NamedTuple):
-    """One occurrence. slot: its original start; start, end: aware UTC; source: the master's event or the override's."""
+    """One occurrence. start, end: aware UTC; wall: reading of its slot; source: the content it takes."""
 
     start: datetime
     end: datetime
-    slot: Point
+    wall: datetime
     source: Event
-    is_override: bool
+    override: Override | None = None
+
+    @property
+    def slot(self) -> Point:
+        """Its original start, in the master's kind and zone."""
+        return self.override.recurrence_id if self.override else _slot_at(self.source.start, self.wall)
 
     @property
     def event(self) -> Event:
         """The effective content, with its own start and end."""
-        return self.source if self.is_override else occurrence_event(self.source, self.slot)
+        return self.source if self.override else occurrence_event(self.source, self.slot)
+
+    @property
+    def is_override(self) -> bool:
+        """Say whether it differs from what the rule gives."""
+        return self.override is not None
 
 
 def canonical_rule(text: str, start: Point) -> str:
@@ -83,114 +95,152 @@ def _clamped(wall: datetime, by: timedelta) -> datetime:
         return _LATEST if by > timedelta(0) else _EARLIEST
 
 
+def _slot_at(start: Point, wall: datetime) -> Point:
+    """Give the slot at a reading; the first one keeps the pass of the clock its start says."""
+    return start if wall == wall_of(start) else with_wall(start, wall)
+
+
 def is_slot(series: Series, point: Point) -> bool:
     """Say whether the rule or the list puts an occurrence at a point, deleted (EXDATE) or not."""
     wall = wall_of(same_slot(series.event.start, point))
-    return wall in _walls(series, Budget(), wall, _clamped(wall, timedelta(seconds=1)))
+    return wall in slots(series, wall, _clamped(wall, timedelta(seconds=1)))
+
+
+def slots(series: Series, since: datetime, before: datetime) -> list[datetime]:
+    """Give the readings of all slots from *since* to *before*, on the series' own clock, deleted ones among them.
+
+    Raises Permanent (SERIES) beyond the steps allowed.
+    """
+    walls = _walls(series, Budget(), since, before)
+    return [wall for wall in takewhile(before.__gt__, walls) if wall >= since]
 
 
 def _walls(series: Series, budget: Budget, since: datetime | None, before: datetime | None) -> Iterator[datetime]:
-    """Yield the readings of all slots, EXDATE not applied, in order and once each, within a part of the series."""
+    """Yield the readings of all slots, EXDATE not applied, in order and once each.
+
+    since, before: which part is wanted; readings around it may come too.
+    """
     start = series.event.start
-    begin = wall_of(start)
     rules = rules_of(series.rrule)
     streams = [_of_rule(rule, start, budget, since, before) for rule in rules if not rule.excludes]
+    if len(rules) == 1 and streams and not series.rdate:
+        return streams[0]
     listed = [wall_of(point) for point in series.rdate]
     if not streams:
-        listed.append(begin)
-    if len(streams) == 1 and not series.rdate and len(rules) == 1:
-        yield from streams[0]
-        return
-    merged = heapq.merge(*streams, sorted(listed))
-    taken = _Taken([_of_rule(rule, start, budget, since, before) for rule in rules if rule.excludes])
+        listed.append(wall_of(start))
+    taken = heapq.merge(*(_of_rule(rule, start, budget, since, before) for rule in rules if rule.excludes))
+    return _joined(heapq.merge(*streams, sorted(listed)), taken)
+
+
+def _joined(walls: Iterator[datetime], taken: Iterator[datetime]) -> Iterator[datetime]:
+    """Yield each reading once, without those an EXRULE takes away."""
     last = None
-    for wall in merged:
-        if wall != last and not taken.holds(wall):
+    gone = next(taken, None)
+    for wall in walls:
+        while gone is not None and gone < wall:
+            gone = next(taken, None)
+        if wall not in (last, gone):
             yield wall
         last = wall
-
-
-class _Taken:
-    """Readings that EXRULE takes away, walked along with the others."""
-
-    def __init__(self, streams: list[Iterator[datetime]]) -> None:
-        self.stream = heapq.merge(*streams)
-        self.next = next(self.stream, None)
-
-    def holds(self, wall: datetime) -> bool:
-        while self.next is not None and self.next < wall:
-            self.next = next(self.stream, None)
-        return self.next == wall
 
 
 def _of_rule(rule: Rule, start: Point, budget: Budget, since: datetime | None, before: datetime | None) -> Iterator[datetime]:
     """Yield a rule's readings up to its UNTIL, which counts as an instant where the start has a zone."""
     walls = walk(rule, wall_of(start), budget, since, before)
-    if rule.until is None:
-        return walls
-    return _until(walls, rule.until, start)
+    return walls if rule.until is None else _until(walls, fit_until(rule.until, start), start)
 
 
 def _until(walls: Iterator[datetime], until: Point, start: Point) -> Iterator[datetime]:
     limit = wall_of(until)
-    if isinstance(start, Day) or not isinstance(until, Zoned):
-        if isinstance(until, Day) and not isinstance(start, Day):
-            limit = limit.replace(hour=23, minute=59, second=59)
-        for wall in walls:
-            if wall > limit:
-                return
-            yield wall
-        return
-    zone: tzinfo = zone_of(start.tzid) if isinstance(start, Zoned) else UTC
+    if not isinstance(start, Zoned):
+        return takewhile(limit.__ge__, walls)
+    zone, moment = zone_of(start.tzid), limit.replace(tzinfo=UTC)
     sure, past = _clamped(limit, -_SLACK), _clamped(limit, _SLACK)
-    moment = limit.replace(tzinfo=UTC)
-    for wall in walls:
-        if wall > past or (wall > sure and wall.replace(tzinfo=zone).astimezone(UTC) > moment):
-            return
-        yield wall
+    return takewhile(lambda wall: wall < sure or (wall < past and _utc(wall, zone) <= moment), walls)
+
+
+# --- occurrences -------------------------------------------------------------------------------------------------
 
 
 def expand(series: Series, window: Timespan, reader: tzinfo, limit: int = MAX_OCCURRENCES) -> Iterator[Occurrence]:
-    """Yield the occurrences that touch *window*, by start.
+    """Yield the occurrences that touch *window*, by start, as they are asked for.
 
     window: half-open, aware UTC. reader: zone that gives all-day and floating events their hours. Cancelled overrides
     are among them. An override beats an EXDATE of its slot, and stands also where the rule has no slot.
     Raises Permanent (SERIES) beyond *limit* or the steps of `rule_walk`. Sources: RFC 5545 §3.8.5.3, §3.8.4.4.
     """
-    found: list[Occurrence] = []
-    for override in series.overrides:
-        occurrence = _occurrence(override.event, override.recurrence_id, override.event, reader, True)
-        if _touches(occurrence, window):
-            found.append(occurrence)
-    if not series.is_detached:
-        found.extend(_plain(series, window, reader, limit))
-    if len(found) > limit:
+    changed = [_changed(override, reader) for override in series.overrides]
+    changed = sorted((found for found in changed if _touches(found.start, found.end, window)), key=_by_start)
+    if series.is_detached:
+        found: Iterator[Occurrence] = iter(changed)
+    else:
+        merge = _merged if _is_sparse(series) else _settled
+        found = merge(_plain(series, window, reader), changed)
+    return _within(found, limit)
+
+
+def _within(found: Iterator[Occurrence], limit: int) -> Iterator[Occurrence]:
+    yield from islice(found, limit)
+    if next(found, None) is not None:
         raise Permanent("ics.too_dense", Scope.SERIES, detail=f"more than {limit} occurrences in the window")
-    found.sort(key=_by_start)
-    return iter(found)
 
 
-def _plain(series: Series, window: Timespan, reader: tzinfo, limit: int) -> Iterator[Occurrence]:
+def _plain(series: Series, window: Timespan, reader: tzinfo) -> Iterator[Occurrence]:
+    """Yield the occurrences without an override, by slot."""
     event = series.event
+    span, begin = _spans(event, reader), wall_of(event.start)
+    length = max(wall_of(event.end) - wall_of(event.start), timedelta(0))
     zone = zone_of(event.start.tzid) if isinstance(event.start, Zoned) else reader
-    length = wall_of(event.end) - wall_of(event.start)
-    since = _clamped(_local(window.start, zone), -max(length, timedelta(0)) - _SLACK)
+    since = _clamped(_local(window.start, zone), -length - _SLACK)
     before = _clamped(_local(window.end, zone), _SLACK)
-    replaced = {wall_of(override.recurrence_id) for override in series.overrides}
-    replaced.update(wall_of(point) for point in series.exdate)
-    count = 0
+    absent = {wall_of(override.recurrence_id) for override in series.overrides}
+    absent.update(wall_of(point) for point in series.exdate)
+    opens, closes = window.start, window.end
     for wall in _walls(series, Budget(), since, before):
-        if wall < since or wall in replaced:
+        if wall in absent:
             continue
-        if wall >= before:
+        start, end = span(begin if wall == begin else wall)  # the start may be the second of two equal readings
+        if start < closes and (end > opens or start == end == opens):
+            yield Occurrence(start, end, wall, event)
+        elif wall >= before:
             return
-        slot = event.start if wall == wall_of(event.start) else with_wall(event.start, wall)
-        occurrence = _occurrence(event, slot, occurrence_event(event, slot), reader, False)
-        if _touches(occurrence, window):
-            count += 1
-            if count > limit:
-                raise Permanent("ics.too_dense", Scope.SERIES, detail=f"more than {limit} occurrences in the window")
-            yield occurrence
+
+
+def _spans(event: Event, reader: tzinfo) -> Callable[[datetime], tuple[datetime, datetime]]:
+    """Give the function from the reading of a slot to the instants of the occurrence there.
+
+    The end keeps its distance on the wall clock, as people mean it; an occurrence that starts in the gap of a clock
+    change is shown after it and keeps its length.
+    """
+    start_zone, end_zone = (zone_of(p.tzid) if isinstance(p, Zoned) else reader for p in (event.start, event.end))
+    length = wall_of(event.end) - wall_of(event.start)
+
+    def span(wall: datetime) -> tuple[datetime, datetime]:
+        try:
+            start, end = _utc(wall, start_zone), _utc(wall + length, end_zone)
+        except OverflowError:
+            return instant(Floating(wall), start_zone), instant(Floating(_clamped(wall, length)), end_zone)
+        if end - start != length and start_zone is end_zone and _is_gap(wall, start, start_zone):
+            end = start + length
+        return start, end if end > start else start
+
+    return span
+
+
+def _utc(wall: datetime, zone: tzinfo) -> datetime:
+    if not 1 < wall.year < 9999:
+        return instant(Floating(wall), zone)
+    return wall.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _is_gap(wall: datetime, start: datetime, zone: tzinfo) -> bool:
+    return 1 < wall.year < 9999 and start.astimezone(zone).replace(tzinfo=None) != wall
+
+
+def _changed(override: Override, reader: tzinfo) -> Occurrence:
+    event = override.event
+    start, end = _spans(event, reader)(wall_of(event.start))
+    return Occurrence(start, end, wall_of(override.recurrence_id), event, override)
 
 
 def _local(moment: datetime, zone: tzinfo) -> datetime:
@@ -200,20 +250,41 @@ def _local(moment: datetime, zone: tzinfo) -> datetime:
         return moment.replace(tzinfo=None)
 
 
-def _occurrence(source: Event, slot: Point, event: Event, reader: tzinfo, is_override: bool) -> Occurrence:
-    start, end = instant(event.start, reader), instant(event.end, reader)
-    return Occurrence(start, max(start, end), slot, source, is_override)
+def _touches(start: datetime, end: datetime, window: Timespan) -> bool:
+    return start < window.end and (end > window.start or start == end == window.start)
 
 
 def _by_start(occurrence: Occurrence) -> tuple[datetime, datetime]:
-    return occurrence.start, wall_of(occurrence.slot)
+    return occurrence.start, occurrence.wall
 
 
-def _touches(occurrence: Occurrence, window: Timespan) -> bool:
-    start, end, *_ = occurrence
-    if start == end:
-        return window.start <= start < window.end
-    return start < window.end and end > window.start
+def _is_sparse(series: Series) -> bool:
+    """Say whether slots lie a day apart or more, so that their order is that of their instants."""
+    rules = rules_of(series.rrule)
+    if len(rules) > 1 or (rules and series.rdate):
+        return False
+    return all(
+        rule.freq <= Freq.DAILY and max(len(rule.by_hour), len(rule.by_minute), len(rule.by_second)) <= 1 for rule in rules
+    )
+
+
+def _merged(plain: Iterator[Occurrence], changed: list[Occurrence]) -> Iterator[Occurrence]:
+    """Put the changed ones among the plain ones."""
+    if not changed:
+        return plain
+    return heapq.merge(plain, changed, key=_by_start)
+
+
+def _settled(plain: Iterator[Occurrence], changed: list[Occurrence]) -> Iterator[Occurrence]:
+    """Put all in order of their instants, which around a clock change is not that of their readings."""
+    held = [(*_by_start(found), place, found) for place, found in enumerate(changed)]
+    heapq.heapify(held)
+    for place, found in enumerate(plain, len(held)):
+        while held and held[0][0] < found.start - _SLACK:
+            yield heapq.heappop(held)[3]
+        heapq.heappush(held, (*_by_start(found), place, found))
+    while held:
+        yield heapq.heappop(held)[3]
 
 
 def bounds(series: Series, reader: tzinfo) -> tuple[datetime, datetime | None]:
@@ -237,10 +308,8 @@ def bounds(series: Series, reader: tzinfo) -> tuple[datetime, datetime | None]:
 def _last_start(rule: Rule, start: Point) -> Point | None:
     """Give the last slot a rule can have, not before the start; None where it has no end."""
     if rule.until is not None:
-        until = rule.until if not isinstance(start, Day) else Day(wall_of(rule.until).date())
-        until = until if isinstance(start, Zoned) or isinstance(until, Day) else Floating(wall_of(until))
-        last = same_slot(start, fit_until(until, start))
-        return last if wall_of(last) > wall_of(start) else start
+        wall = local_until(rule.until, start)
+        return with_wall(start, wall) if wall > wall_of(start) else start
     if rule.count is None:
         return None
     walls = deque(walk(rule, wall_of(start), Budget()), maxlen=1)

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 
-from gleichtakt.model.point import Day, Floating, Point, Zoned
+from gleichtakt.model.point import Day, Floating, Point, Zoned, wall_of
 from gleichtakt.model.zones import zone_of
 
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
@@ -248,6 +248,17 @@ def fit_until(until: Point, start: Point) -> Point:
     if isinstance(start, Zoned):
         return until if isinstance(until, Zoned) else _to_utc(until, start.tzid)
     return Day(until.wall.date()) if isinstance(start, Day) else Floating(until.wall)
+
+
+def local_until(until: Point, start: Point) -> datetime:
+    """Give the last moment as a reading of the start's own clock."""
+    fitted = fit_until(until, start)
+    if not isinstance(start, Zoned):
+        return wall_of(fitted)
+    try:
+        return wall_of(fitted).replace(tzinfo=UTC).astimezone(zone_of(start.tzid)).replace(tzinfo=None)
+    except OverflowError:
+        return wall_of(fitted)
 
 
 def _to_utc(until: Floating, tzid: str) -> Zoned:

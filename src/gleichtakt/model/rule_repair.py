@@ -20,11 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 
 from gleichtakt.errors import Permanent
-from gleichtakt.model.point import Point, Zoned, wall_of
+from gleichtakt.model.point import Point, wall_of
 from gleichtakt.model.rule import (
     KNOWN,
     WEEKDAYS,
@@ -34,8 +34,8 @@ from gleichtakt.model.rule import (
     check_rule,
     check_scale,
     fit_rule,
-    fit_until,
     lines_of,
+    local_until,
     parse_rule,
     parts_of,
     read_days,
@@ -49,7 +49,6 @@ from gleichtakt.model.rule import (
     write_rule,
 )
 from gleichtakt.model.rule_walk import Budget, walk
-from gleichtakt.model.slot import same_slot
 
 REPAIRED = "recurrence.repaired"  # a part was read as it was meant, or ignored
 FIRST_ONLY = "recurrence.first_only"  # no rule can be made of it: one instance at the start
@@ -86,15 +85,9 @@ def _repair_line(line: str, start: Point) -> tuple[Rule | None, list[str]]:
         rule = fit_rule(rule, start)
     except ValueError:
         return None, [FIRST_ONLY]
-    if rule.until is not None and _local_wall(rule.until, start) < wall_of(start):
+    if rule.until is not None and local_until(rule.until, start) < wall_of(start):
         return None, [FIRST_ONLY]
     return rule, code
-
-
-def _local_wall(until: Point, start: Point) -> datetime:
-    if isinstance(start, Zoned) and isinstance(until, Zoned):
-        return wall_of(same_slot(start, until))
-    return wall_of(until)
 
 
 # --- reading part by part ----------------------------------------------------------------------------------------
@@ -190,7 +183,7 @@ def _first_end(rule: Rule, count: int | None, start: Point) -> Rule:
     """Of COUNT and UNTIL keep the one that ends the series first."""
     if count is None or rule.until is None:
         return rule
-    until = _local_wall(fit_until(rule.until, start), start)
+    until = local_until(rule.until, start)
     hits = walk(replace(rule, until=None), wall_of(start), Budget(), before=until + timedelta(seconds=1))
     try:
         reached = sum(1 for _ in islice(hits, count)) == count

@@ -22,7 +22,7 @@ _LAST = date.max.toordinal()
 _PER_DAY = {Freq.HOURLY: 24, Freq.MINUTELY: 1440, Freq.SECONDLY: 86400}
 #: Periods in 400 years, after which the calendar repeats to the weekday: silent for so long is silent for ever.
 _CYCLE = {Freq.YEARLY: 400, Freq.MONTHLY: 4_800, Freq.WEEKLY: 20_871, Freq.DAILY: 146_097}
-_MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 class Budget:
@@ -311,7 +311,7 @@ def month_start(year: int, month: int) -> int:
 def month_size(year: int, month: int) -> int:
     """Give the number of days of a month."""
     leap = month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    return _MONTH_DAYS[month - 1] + leap
+    return MONTH_DAYS[month - 1] + leap
 
 
 def week_one(year: int, week_start: int) -> int:
