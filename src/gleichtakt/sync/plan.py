@@ -6,11 +6,15 @@ be printed, stored, held back, approved later or undone. The texts in `why` are 
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from gleichtakt.model.document import read_series, series_document
 from gleichtakt.model.event import Series
 
 Flat = dict[str, Any]  # see sync.flat
@@ -40,6 +44,7 @@ class HoldKind(StrEnum):
     MASS_UPDATE = "mass_update"
     SIDE_EMPTY = "side_empty"
     REMOTE_DELETE = "remote_delete"
+    REMOTE_UPDATE = "remote_update"  # a change of our event made there, under provider_writes_own: ask
     AMBIGUOUS_MATCH = "ambiguous_match"
     MAILS = "mails"
     ON_DISABLE = "on_disable"
@@ -100,6 +105,7 @@ class View:
     grace_over: bool = False  # the remote deletion is older than delete_grace_minutes
     in_window: bool = True
     uid: str = ""
+    first_run: bool = False  # the link has never finished a pass: `first_run` of the policy limits what is created
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,55 @@ class Action:
         """Say whether it changes content on a side (and not only our records)."""
         return self.verb in (Verb.CREATE, Verb.UPDATE, Verb.DELETE)
 
+    def digest(self) -> str:
+        """Name what is done, whatever the reason: an approval lifts the guard for exactly this action."""
+        done = {
+            "side": self.side.value,
+            "verb": self.verb.value,
+            "uid": self.uid,
+            "fields": sorted(self.fields),
+            "series": series_document(self.series) if self.series else None,
+        }
+        return hashlib.sha256(json.dumps(done, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
+
+
+def action_document(action: Action) -> dict[str, Any]:
+    """Give an action as JSON, in the form that plans and holds are stored in."""
+    agreed = action.agreed
+    return {
+        "side": action.side.value,
+        "verb": action.verb.value,
+        "uid": action.uid,
+        "why": action.why,
+        "title": action.title,
+        "series": series_document(action.series) if action.series else None,
+        "before": series_document(action.before) if action.before else None,
+        "fields": sorted(action.fields),
+        "agreed": {"ours": agreed.ours, "theirs": agreed.theirs} if agreed else None,
+        "loser": action.loser,
+        "hold": action.hold.value if action.hold else None,
+        "mails": action.mails,
+    }
+
+
+def read_action(document: Mapping[str, Any]) -> Action:
+    """Read a stored action."""
+    agreed, hold = document["agreed"], document["hold"]
+    return Action(
+        side=Side(document["side"]),
+        verb=Verb(document["verb"]),
+        uid=document["uid"],
+        why=document["why"],
+        title=document["title"],
+        series=read_series(document["series"]) if document["series"] else None,
+        before=read_series(document["before"]) if document["before"] else None,
+        fields=frozenset(document["fields"]),
+        agreed=Base(agreed["ours"], agreed["theirs"]) if agreed else None,
+        loser=document["loser"],
+        hold=HoldKind(hold) if hold else None,
+        mails=document["mails"],
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Clash:
@@ -145,6 +200,8 @@ class Clash:
 class Outcome:
     """What one view leads to: at most one action per side, in order, or a clash that waits; nothing when in step.
 
+    The order counts: each action's base says what is agreed once it and those before it are done. Where one fails or is
+    held, the ones after it are not done either; the next plan finds what is left.
     wait_until_grace: a remote deletion is not acted on before its grace is over; look again then.
     """
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gleichtakt.errors import Language
 from gleichtakt.model.point import Timespan
@@ -137,10 +137,14 @@ class Policy:
 Check = Callable[[Any], Any]
 
 
+class Unfit(ValueError):
+    """A value that a setting does not take; the text says what is expected."""
+
+
 def _one_of(*choices: str) -> Check:
     def check(value: Any) -> str:
         if not isinstance(value, str) or value not in choices:
-            raise ValueError(f"expected one of {', '.join(choices)}")
+            raise Unfit(f"expected one of {', '.join(choices)}")
         return value
 
     return check
@@ -149,7 +153,7 @@ def _one_of(*choices: str) -> Check:
 def _whole(least: int, most: int) -> Check:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"expected a whole number from {least} to {most}")
+            raise Unfit(f"expected a whole number from {least} to {most}")
         return value
 
     return check
@@ -157,50 +161,49 @@ def _whole(least: int, most: int) -> Check:
 
 def _share(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError("expected a share from 0 to 1")
+        raise Unfit("expected a share from 0 to 1")
     return float(value)
 
 
 def _yes_or_no(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("expected true or false")
+        raise Unfit("expected true or false")
     return value
 
 
 def _short_text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > 200 or any(ord(sign) < 32 for sign in value):
-        raise ValueError("expected a text of one line, 200 characters at most")
+        raise Unfit("expected a text of one line, 200 characters at most")
     return value.strip()
 
 
 def _detail(value: Any) -> Detail:
     if isinstance(value, str):
-        return _named_detail(value)
+        return cast("str", _one_of(*DETAILS)(value))
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ValueError("expected busy, title_time, full or a list of fields")
+        raise Unfit("expected busy, title_time, full or a list of fields")
     unknown = sorted(set(value) - DETAILS["full"])
     if unknown:
-        raise ValueError(f"unknown field {unknown[0]}; known are {', '.join(sorted(DETAILS['full']))}")
+        raise Unfit(f"unknown field {unknown[0]}; known are {', '.join(sorted(DETAILS['full']))}")
     return tuple(sorted(set(value)))
 
 
-_named_detail = _one_of(*DETAILS)
 _kind = _one_of(*KIND_CHOICES)
 
 
 def _pattern(value: Any) -> str:
     if not isinstance(value, str) or len(value) > MAX_PATTERN:
-        raise ValueError(f"expected a regular expression of {MAX_PATTERN} characters at most")
+        raise Unfit(f"expected a regular expression of {MAX_PATTERN} characters at most")
     try:
         re.compile(value)
     except re.error as refused:
-        raise ValueError(f"is no regular expression: {refused}") from None
+        raise Unfit(f"is no regular expression: {refused}") from None
     return value
 
 
 def _words(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ValueError("expected a list of texts")
+        raise Unfit("expected a list of texts")
     return tuple(value)
 
 
@@ -212,24 +215,24 @@ _KIND_CHECKS: Final[Mapping[str, Check]] = {
 def _event_kinds(value: Any) -> Mapping[str, Any]:
     """Check a filter; what it does not name keeps its default."""
     if not isinstance(value, Mapping):
-        raise ValueError('expected an object such as {"tentative": "ignore"}')
+        raise Unfit('expected an object such as {"tentative": "ignore"}')
     checked = dict(KIND_DEFAULTS)
     for name, choice in value.items():
         if name not in _KIND_CHECKS:
-            raise ValueError(f"unknown kind {name}; known are {', '.join(KIND_DEFAULTS)}")
+            raise Unfit(f"unknown kind {name}; known are {', '.join(KIND_DEFAULTS)}")
         try:
             checked[name] = _KIND_CHECKS[name](choice)
-        except ValueError as refused:
-            raise ValueError(f"{name}: {refused}") from None
+        except Unfit as refused:
+            raise Unfit(f"{name}: {refused}") from None
     return checked
 
 
 def _field_owners(value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
-        raise ValueError('expected an object such as {"start": "provider"}')
+        raise Unfit('expected an object such as {"start": "provider"}')
     for name, owner in value.items():
         if name not in DETAILS["full"] or owner not in ("app", "provider"):
-            raise ValueError(f"expected event fields owned by app or provider, found {name}: {owner}")
+            raise Unfit(f"expected event fields owned by app or provider, found {name}: {owner}")
     return dict(value)
 
 
@@ -468,13 +471,13 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 
 
 def check(name: str, value: Any) -> Any:
-    """Give the value as the policy holds it. Raises ValueError with what is expected instead."""
+    """Give the value as the policy holds it. Raises Unfit with what is expected instead."""
     if name not in SETTINGS:
-        raise ValueError(f"unknown setting {name}")
+        raise Unfit(f"unknown setting {name}")
     try:
         return SETTINGS[name].check(value)
-    except ValueError as refused:
-        raise ValueError(f"{name}: {refused}") from None
+    except Unfit as refused:
+        raise Unfit(f"{name}: {refused}") from None
 
 
 # --- inheritance -------------------------------------------------------------------------------------------------
@@ -506,7 +509,7 @@ def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]], *, abilities: Limit
                 continue
             try:
                 values[name] = check(name, value)
-            except ValueError:
+            except Unfit:
                 continue
             origins[name] = level
     policy = Policy(**values)
