@@ -73,6 +73,8 @@ select l.id, l.organization_id, l.resource_id, l.connection_id, l.lane_id, l.mai
                   and (p.retry_at is null or p.retry_at <= now()))
         or exists (select from observed o where o.resource_id = l.resource_id and o.link_id = l.id and o.stale)
         or exists (select from pairing p where p.resource_id = l.resource_id and p.link_id = l.id and p.intent is not null)
+        or exists (select from observed o where o.resource_id = l.resource_id and o.link_id = l.id
+                     and o.reason = 'unreadable' and o.retry_at <= now())
        ) as has_work,
        c.version, c.state, c.provider, q.id, q.kind
 from link l join resource r on r.id = l.resource_id join connection c on c.id = l.connection_id
@@ -127,6 +129,17 @@ async def next_due(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> dic
         {"lanes": list(lane_ids)},
     )
     return {row[0]: row[1] for row in found}
+
+
+async def rest(connection: AsyncConnection, links: Sequence[tuple[UUID, datetime]], now: datetime) -> None:
+    """Note polls that found nothing: for (link, next due)."""
+    if links:
+        await connection.execute(
+            text("""update link set due = quiet.due, last_attempt = :now, last_success = :now
+                    from unnest(cast(:ids as uuid[]), cast(:dues as timestamptz[])) as quiet(id, due)
+                    where link.id = quiet.id and link.state not in ('paused', 'disconnected')"""),
+            {"ids": [link_id for link_id, _ in links], "dues": [due for _, due in links], "now": now},
+        )
 
 
 # --- observing ---------------------------------------------------------------------------------------------------
@@ -190,9 +203,7 @@ async def observe(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]
         first = rows[0]
         hrefs = [row["href"] for row in rows if row["stale"]]
         if hrefs:
-            await connection.execute(
-                _UNPARK, {"resource_id": first["resource_id"], "link_id": first["link_id"], "hrefs": hrefs}
-            )
+            await connection.execute(_UNPARK, {"resource_id": first["resource_id"], "link_id": first["link_id"], "hrefs": hrefs})
 
 
 async def observe_unreadable(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -241,6 +252,15 @@ async def to_fetch(connection: AsyncConnection, link: LinkRow, start: datetime, 
         {"resource_id": link.resource_id, "link_id": link.id, "start": start, "end": end, "limit": limit},
     )
     return [row[0] for row in found]
+
+
+async def roll(connection: AsyncConnection, link: LinkRow) -> None:
+    """Look again at series without a copy there: the window has moved, and some may have entered it."""
+    await connection.execute(
+        text("""update pairing set stale = true where resource_id = :resource_id and link_id = :link_id and href is null
+                and intent is null and hold_id is null"""),
+        {"resource_id": link.resource_id, "link_id": link.id},
+    )
 
 
 async def save_cursor(connection: AsyncConnection, link: LinkRow, values: Mapping[str, Any]) -> None:
@@ -320,7 +340,7 @@ async def stale_pairs(connection: AsyncConnection, link: LinkRow, after: UUID | 
     found = await connection.execute(
         text(
             _PAIR
-            + """ and p.stale and p.intent is null and (p.retry_at is null or p.retry_at <= now())
+            + """ and p.stale and p.intent is null and p.state <> 'unlinked' and (p.retry_at is null or p.retry_at <= now())
                   and (cast(:after as uuid) is null or p.series_id > :after) order by p.series_id limit :limit"""
         ),
         {"resource_id": link.resource_id, "link_id": link.id, "after": after, "limit": limit},
@@ -410,6 +430,16 @@ async def adopt(connection: AsyncConnection, link: LinkRow, pairs: Iterable[tupl
         )
 
 
+async def spread(connection: AsyncConnection, link: LinkRow) -> None:
+    """Give every live series of the resource a pairing on this link, so that a first run looks at them all."""
+    await connection.execute(
+        text("""insert into pairing (resource_id, link_id, series_id, stale)
+                select resource_id, :link_id, id, true from series where resource_id = :resource_id and deleted_at is null
+                on conflict (resource_id, link_id, series_id) do nothing"""),
+        {"resource_id": link.resource_id, "link_id": link.id},
+    )
+
+
 _SETTLE = text("""
 insert into pairing (resource_id, link_id, series_id, href, remote_uid, etag, series_version, base_ours, base_theirs,
                      made_by_us, stale, state)
@@ -475,6 +505,36 @@ async def forget_observed(connection: AsyncConnection, link: LinkRow, hrefs: Seq
         )
 
 
+async def forget_gone(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> None:
+    """Drop those of these rows whose object is gone; one that still stands there stays known."""
+    if hrefs:
+        await connection.execute(
+            text("""delete from observed where resource_id = :resource_id and link_id = :link_id and gone
+                    and href = any(cast(:hrefs as text[]))"""),
+            {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs)},
+        )
+
+
+async def look_again(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> None:
+    """Plan these objects anew, as if they had just been seen."""
+    if hrefs:
+        await connection.execute(
+            text("""update observed set stale = true where resource_id = :resource_id and link_id = :link_id
+                    and href = any(cast(:hrefs as text[]))"""),
+            {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs)},
+        )
+
+
+async def failed_again(connection: AsyncConnection, link: LinkRow, series_id: UUID) -> int:
+    """Count a failed write, let go of its intent so that it is planned again, and give how often in a row it failed."""
+    found = await connection.execute(
+        text("""update pairing set attempt = attempt + 1, intent = null, stale = true where resource_id = :resource_id
+                and link_id = :link_id and series_id = :series_id returning attempt"""),
+        {"resource_id": link.resource_id, "link_id": link.id, "series_id": series_id},
+    )
+    return found.scalar_one_or_none() or 0
+
+
 # --- intents -----------------------------------------------------------------------------------------------------
 
 
@@ -529,7 +589,7 @@ async def postpone(
 ) -> None:
     """Put a pairing aside after a trouble: until a time, or (`parked`) until either side changes."""
     await connection.execute(
-        text("""update pairing set attempt = attempt + 1, retry_at = :retry_at, problem_code = :code, intent = null,
+        text("""update pairing set retry_at = :retry_at, problem_code = :code, intent = null,
                   state = :state, stale = cast(:stale as boolean)
                 where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
         {
@@ -544,10 +604,53 @@ async def postpone(
     )
 
 
+async def set_aside(
+    connection: AsyncConnection, link: LinkRow, series_id: UUID, state: str, *, until: datetime | None = None
+) -> None:
+    """Let a pairing rest in a state: `conflict` and `unlinked` until somebody acts, any other until a time."""
+    await connection.execute(
+        text("""update pairing set state = :state, retry_at = :until, stale = cast(:stale as boolean), verdict = ''
+                where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
+        {
+            "resource_id": link.resource_id,
+            "link_id": link.id,
+            "series_id": series_id,
+            "state": state,
+            "until": until,
+            "stale": until is not None,
+        },
+    )
+
+
+async def has_stale(connection: AsyncConnection, link: LinkRow) -> bool:
+    """Say whether something is left that can be planned now."""
+    found = await connection.execute(
+        text("""select exists (select from pairing where resource_id = :resource_id and link_id = :link_id and stale
+                               and intent is null and state <> 'unlinked' and (retry_at is null or retry_at <= now()))
+                    or exists (select from observed where resource_id = :resource_id and link_id = :link_id and stale)"""),
+        {"resource_id": link.resource_id, "link_id": link.id},
+    )
+    return bool(found.scalar_one())
+
+
+async def next_retry(connection: AsyncConnection, link: LinkRow) -> datetime | None:
+    """Give when the next pairing or unreadable object wants to be tried again."""
+    found = await connection.execute(
+        text("""select least(
+                  (select min(coalesce(retry_at, now())) from pairing where resource_id = :resource_id and link_id = :link_id
+                     and (stale and state <> 'unlinked' or intent is not null)),
+                  (select min(retry_at) from observed where resource_id = :resource_id and link_id = :link_id
+                     and reason = 'unreadable'))"""),
+        {"resource_id": link.resource_id, "link_id": link.id},
+    )
+    value: datetime | None = found.scalar_one()
+    return value
+
+
 async def tally(connection: AsyncConnection, link: LinkRow) -> tuple[int, int]:
     """Give how many pairings have a copy there, and how many of our own series of this link are live."""
     found = await connection.execute(
-        text("""select count(*) filter (where p.href is not null), 
+        text("""select count(*) filter (where p.href is not null),
                        count(*) filter (where p.href is not null and s.deleted_at is null)
                 from pairing p left join series s on s.resource_id = p.resource_id and s.id = p.series_id
                 where p.resource_id = :resource_id and p.link_id = :link_id"""),

@@ -16,8 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.errors import Scope, Trouble
-from gleichtakt.store import changes
-from gleichtakt.store.database import new_id
+from gleichtakt.store import changes, runs
+from gleichtakt.store.database import new_id, wake_after_commit
 from gleichtakt.store.passes import LinkRow, decode, encode
 
 Json = Any
@@ -83,6 +83,24 @@ async def end_run(
             "params": encode(trouble.params if trouble else {}),
         },
     )
+    wake_after_commit(connection, runs.CHANNEL)
+
+
+async def note_connection(connection: AsyncConnection, link: LinkRow, trouble: Trouble | None) -> None:
+    """Bring the state of a link's connection up to date: online again, or what keeps the whole account from working."""
+    state, code, params = "online", "", {}
+    if trouble is not None:
+        if trouble.scope is not Scope.ACCOUNT:
+            return
+        state = {"auth_required": "auth_required", "throttled": "degraded"}.get(trouble.kind, "offline")
+        code, params = trouble.code, trouble.params
+    changed = await connection.execute(
+        text("""update connection set state = :state, state_code = :code, state_params = cast(:params as jsonb), state_since = now()
+                where id = :id and (state <> :state or state_code <> :code) and state <> 'paused' returning id"""),
+        {"id": link.connection_id, "state": state, "code": code, "params": encode(params)},
+    )
+    if changed.one_or_none():
+        await changes.append(connection, link.organization_id, "connection.state", None, link.connection_id)
 
 
 # --- plans -------------------------------------------------------------------------------------------------------
@@ -104,12 +122,12 @@ _ADD_ACTION = text("""
 insert into plan_action (plan_id, number, resource_id, link_id, series_id, href, side, verb, uid, title, fields, why, action,
                          digest, state, mails)
 values (:plan_id, :number, :resource_id, :link_id, :series_id, :href, :side, :verb, :uid, :title, cast(:fields as jsonb), :why,
-        cast(:action as jsonb), :digest, 'planned', :mails)
+        cast(:action as jsonb), :digest, :state, :mails)
 """)
 
 
 async def add_actions(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append actions to a plan."""
+    """Append actions to a plan, as `planned` or, where a person has already agreed, `approved`."""
     if rows:
         await connection.execute(_ADD_ACTION, rows)
 
@@ -134,7 +152,7 @@ async def planned_actions(connection: AsyncConnection, plan_id: UUID, side: str,
     """Give planned actions of one side in their order."""
     found = await connection.execute(
         text("""select number, series_id, href, side, verb, uid, title, why, action::text, digest from plan_action
-                where plan_id = :plan_id and state = 'planned' and side = :side and number > :after
+                where plan_id = :plan_id and state in ('planned', 'approved') and side = :side and number > :after
                 order by number limit :limit"""),
         {"plan_id": plan_id, "side": side, "after": after, "limit": limit},
     )
@@ -220,6 +238,63 @@ async def hold_actions(
     count: int = found.scalar_one()
     await changes.append(connection, link.organization_id, "hold.opened", link.resource_id, hold_id)
     return count
+
+
+async def hold_look_alikes(
+    connection: AsyncConnection,
+    link: LinkRow,
+    run_id: UUID | None,
+    kind: str,
+    groups: Sequence[tuple[Sequence[str], Sequence[str]]],
+) -> int:
+    """Keep apart what looks alike but is not unique: groups of (series ids, hrefs). Give how many look-alikes wait.
+
+    Neither side is copied until a person says that they are different events (approve), or leaves them as they are.
+    """
+    hold_id, number = new_id(), 0
+    rows: list[dict[str, Any]] = []
+    for ours, theirs in groups:
+        for series_id, href in [(UUID(key), None) for key in ours] + [(None, key) for key in theirs]:
+            number += 1
+            rows.append({"hold_id": hold_id, "number": number, "series_id": series_id, "href": href})
+    await connection.execute(
+        text("""insert into hold (id, organization_id, link_id, resource_id, run_id, kind, count)
+                values (:id, :organization_id, :link_id, :resource_id, :run_id, :kind, :count)"""),
+        {
+            "id": hold_id,
+            "organization_id": link.organization_id,
+            "link_id": link.id,
+            "resource_id": link.resource_id,
+            "run_id": run_id,
+            "kind": kind,
+            "count": number,
+        },
+    )
+    common = {"resource_id": link.resource_id, "link_id": link.id}
+    await connection.execute(
+        text("""insert into hold_action (hold_id, number, resource_id, link_id, series_id, href, side, verb, why, uid, title, digest,
+                                         event_start)
+                select :hold_id, :number, :resource_id, :link_id, cast(:series_id as uuid), cast(:href as text),
+                       case when cast(:href as text) is null then 'provider' else 'app' end, 'create', 'sync.ambiguous_match', '',
+                       '', '', coalesce(s.starts_at, o.starts_at)
+                from (select 1) one
+                left join series s on s.resource_id = :resource_id and s.id = cast(:series_id as uuid)
+                left join observed o on o.resource_id = :resource_id and o.link_id = :link_id and o.href = cast(:href as text)"""),
+        [row | common for row in rows],
+    )
+    given = common | {"hold_id": hold_id}
+    await connection.execute(
+        text("""update observed set stale = false where resource_id = :resource_id and link_id = :link_id
+                and href in (select href from hold_action where hold_id = :hold_id)"""),
+        given,
+    )
+    await connection.execute(
+        text("""update pairing set stale = false, hold_id = :hold_id where resource_id = :resource_id and link_id = :link_id
+                and series_id in (select series_id from hold_action where hold_id = :hold_id)"""),
+        given,
+    )
+    await changes.append(connection, link.organization_id, "hold.opened", link.resource_id, hold_id)
+    return number
 
 
 async def held_digests(connection: AsyncConnection, link: LinkRow, series_ids: Sequence[UUID]) -> dict[UUID, str]:

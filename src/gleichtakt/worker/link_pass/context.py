@@ -1,0 +1,114 @@
+"""What every step of a pass shares: the link, its policy, the provider, the lease and the counts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gleichtakt.model.event import Series
+from gleichtakt.model.point import Timespan
+from gleichtakt.model.zones import zone_of
+from gleichtakt.providers.protocol import CalendarRef, Mail, Mark, Provider
+from gleichtakt.store import lanes
+from gleichtakt.store.calendars import Home
+from gleichtakt.store.database import Database
+from gleichtakt.store.passes import LinkRow
+from gleichtakt.sync.policy import Limits, Policy, policy_digest
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the lane over: stop at once and write nothing more."""
+
+
+@dataclass(slots=True)
+class Pass:
+    """One pass under way. `now` is read once, so that every decision of a pass sees the same time."""
+
+    database: Database
+    claim: lanes.Claim
+    link: LinkRow
+    policy: Policy
+    limits: Limits
+    provider: Provider
+    epoch: str
+    now: datetime
+    dry: bool = False  # plan and stop: asked for, or the instance is being verified
+    run_id: UUID | None = None
+    counts: Counter[str] = field(default_factory=Counter)  # "app.created", "provider.deleted", "read", "unreadable" …
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    held: int = 0
+    conflicts: int = 0
+    postponed: int = 0
+    plan_id: UUID | None = None
+    origins: dict[UUID, Policy] = field(default_factory=dict)  # policies of other links of the resource
+
+    @property
+    def calendar(self) -> CalendarRef:
+        """Say which calendar the provider is asked about."""
+        return CalendarRef(self.link.mailbox, self.link.calendar)
+
+    @property
+    def home(self) -> Home:
+        """Say which resource our side belongs to."""
+        return Home(self.link.resource_id, self.link.organization_id, self.link.time_zone)
+
+    @property
+    def reader(self) -> tzinfo:
+        """Give the zone that gives all-day and floating events their hours."""
+        return zone_of(self.link.time_zone)
+
+    @property
+    def window(self) -> Timespan:
+        """Give the stretch of time this link mirrors."""
+        return self.policy.window(self.now)
+
+    @property
+    def mail(self) -> Mail:
+        """Say whom the provider may notify; nobody while a first run is under way."""
+        return Mail(self.policy.notify) if self.link.first_run_done else Mail.NONE
+
+    @property
+    def policy_digest(self) -> str:
+        """Name the policy under which remote content is projected."""
+        return policy_digest(self.policy)
+
+    def mark(self, series_id: UUID) -> Mark:
+        """Give our mark for a copy of a series on this link."""
+        return Mark(f"{self.epoch}/{self.link.id}/{series_id}")
+
+    def fingerprint(self, series: Series) -> str:
+        """Give a keyed digest of start, end, title and organizer, by which look-alikes are found without their content."""
+        event = series.event
+        who = event.organizer.email.casefold() if event.organizer else ""
+        plain = f"{event.start!r}|{event.end!r}|{' '.join(event.title.split()).casefold()}|{who}|{series.rrule}"
+        return hashlib.blake2b(plain.encode(), key=self.epoch.encode()[:64], digest_size=16).hexdigest()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that fails when the lease is lost; every write of a pass goes through here."""
+        async with self.database.begin() as connection:
+            if not await lanes.holds_lease(connection, self.claim):
+                raise LeaseLost
+            yield connection
+
+    def totals(self) -> Mapping[str, Any]:
+        """Give the counts in the form of the interface."""
+        sides = {
+            side: {verb: self.counts[f"{side}.{verb}"] for verb in ("created", "updated", "deleted")}
+            for side in ("app", "provider")
+        }
+        rest = {name: count for name, count in sorted(self.counts.items()) if "." not in name}
+        return {**sides, **rest}
+
+
+def utc_now() -> datetime:
+    """Read the clock; the only place of a pass that does."""
+    return datetime.now(UTC)

@@ -1,0 +1,263 @@
+"""Step 1: store what the provider says, page by page, with the reading position in the same transaction.
+
+After this step a crash loses nothing. Content is reduced to what policy lets us hold before it is stored; an object that
+cannot be read becomes a row with its reason; only a listing that ended with the provider's own mark turns absence into
+«gone», and what is gone is asked for once more by id before anything follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+from uuid import UUID, uuid4
+
+from gleichtakt.errors import CursorExpired, Gone, Trouble
+from gleichtakt.providers.protocol import Cursor, Href, Known, Page, Seen, Unreadable
+from gleichtakt.store import calendars, passes, records
+from gleichtakt.sync import projection
+from gleichtakt.sync.plan import Theirs
+from gleichtakt.worker.link_pass.context import Pass
+
+FETCH_AT_ONCE = 100
+COMPARE_EVERY = timedelta(days=1)
+ROLLED = "rolled_on"
+
+
+async def observe(work: Pass) -> bool:
+    """Read what changed since the cursor, or everything; say whether there is anything new to plan."""
+    link = work.link
+    overdue = link.listed_at is None or work.now - link.listed_at > COMPARE_EVERY
+    start_over = link.cursor is None or link.force_listing or link.policy_digest != work.policy_digest or overdue
+    if link.listing and link.cursor and not link.force_listing and link.policy_digest in ("", work.policy_digest):
+        start_over = False  # a listing under way goes on where it stopped
+    try:
+        moved = await _read(work, None if start_over else Cursor(link.cursor or ""))
+    except CursorExpired as expired:
+        work.counts["cursor_expired"] += 1
+        async with work.writing() as connection:
+            await records.open_problem(connection, link, expired)
+        moved = await _read(work, None)
+        async with work.writing() as connection:
+            await records.close_problems(connection, link, wider=True)
+    return await _look_again(work) or moved
+
+
+async def _read(work: Pass, since: Cursor | None) -> bool:
+    """Store the pages after a cursor. A listing gets a token, so that what it did not meet is known at its end."""
+    link = work.link
+    listing = link.listing or uuid4().hex if since is None else link.listing or ""
+    known = Known()
+    if link.policy_digest == work.policy_digest and (since is None or link.facts.get("lists")):
+        async with work.database.read() as connection:
+            known = Known(await passes.known_etags(connection, link))
+    moved, is_listing, started = False, False, since is None
+    last: Page | None = None
+    async for page in work.provider.changes(work.calendar, since, known=known, window=work.window):
+        if page.is_listing and not is_listing:
+            is_listing = True
+            listing = listing or uuid4().hex
+        changed = bool(page.upserts or page.gone or page.unreadable)
+        moved = moved or changed
+        if changed or page.unchanged or started or page.next not in (None, link.cursor):
+            await _store_page(work, page, listing if is_listing or started else "", since)
+        last = page
+    if last is None or not last.final:
+        return moved  # the provider did not say that this was all: nothing may be concluded from absence
+    if is_listing:
+        moved = await _conclude_listing(work, listing) or moved
+    return moved
+
+
+async def _store_page(work: Pass, page: Page, listing: str, since: Cursor | None) -> None:
+    """Store one page and the position after it in one transaction."""
+    link = work.link
+    gone = await _confirm_gone(work, page.gone)
+    rows = await observed_rows(work, page.upserts, listing)
+    async with work.writing() as connection:
+        await passes.observe(connection, rows)
+        await _store_unreadable(work, connection, page.unreadable, listing)
+        await passes.mark_gone(connection, link, gone)
+        if listing:
+            await passes.mark_listed(connection, link, page.unchanged, listing)
+        values: dict[str, Any] = {}
+        if page.next is not None:
+            values["cursor"] = page.next
+        if listing and not page.final:
+            values["listing"] = listing
+        if page.is_listing and since is not None and not link.listing:
+            values["facts"] = {**link.facts, "lists": True}
+        if values:
+            await passes.save_cursor(connection, link, values)
+        if work.run_id is not None and len(page.upserts) > 1:
+            await records.progress(connection, work.run_id, {"step": "observe", "read": work.counts["read"] + len(rows)})
+    work.counts["read"] += len(page.upserts)
+    work.counts["unreadable"] += len(page.unreadable)
+
+
+async def _store_unreadable(work: Pass, connection: Any, unreadable: Sequence[Unreadable], listing: str) -> None:
+    rows = [
+        {
+            "resource_id": work.link.resource_id,
+            "link_id": work.link.id,
+            "href": item.href,
+            "etag": item.etag,
+            "reason_code": item.trouble.code,
+            "reason_params": passes.encode(item.trouble.params),
+            "listing": listing,
+        }
+        for item in unreadable
+    ]
+    await passes.observe_unreadable(connection, rows)
+    for item in unreadable:
+        await records.open_problem(connection, work.link, item.trouble, href=item.href)
+        work.problems.append({"code": item.trouble.code, "href": item.href, "side": "provider"})
+
+
+async def _confirm_gone(work: Pass, hrefs: Iterable[Href]) -> list[str]:
+    """Ask for reported deletions by id: what answers has only left the view, and is stored as it stands."""
+    proven: list[str] = []
+    waiting = iter(hrefs)
+    while chunk := list(islice(waiting, FETCH_AT_ONCE)):
+        async with work.database.read() as connection:
+            paired = await passes.paired(connection, work.link, chunk)
+        proven += [href for href in chunk if href not in paired]
+        asked = [href for href in chunk if href in paired]
+        proven += await fetch(work, asked)
+    return proven
+
+
+async def fetch(work: Pass, hrefs: Sequence[str]) -> list[str]:
+    """Read single objects and store them; give those that do not exist."""
+    missing: list[str] = []
+    for begin in range(0, len(hrefs), FETCH_AT_ONCE):
+        chunk = [Href(href) for href in hrefs[begin : begin + FETCH_AT_ONCE]]
+        try:
+            found = await work.provider.fetch(work.calendar, chunk)
+        except Gone:
+            found = ()
+        seen = [item for item in found if isinstance(item, Seen)]
+        broken = [item for item in found if isinstance(item, Unreadable)]
+        rows = await observed_rows(work, seen, work.link.listing or "")
+        async with work.writing() as connection:
+            await passes.observe(connection, rows)
+            await _store_unreadable(work, connection, broken, work.link.listing or "")
+        answered = {item.href for item in found}
+        missing += [href for href in chunk if href not in answered]
+    return missing
+
+
+async def _conclude_listing(work: Pass, listing: str) -> bool:
+    """Turn absence from a complete listing into «gone», after asking by id; close the listing."""
+    link, moved = work.link, False
+    while True:
+        async with work.database.read() as connection:
+            absent = await passes.unlisted(connection, link, listing, FETCH_AT_ONCE)
+        if not absent:
+            break
+        moved = True
+        gone = set(await fetch(work, absent))
+        async with work.writing() as connection:
+            await passes.mark_gone(connection, link, list(gone))
+            await passes.mark_listed(connection, link, [href for href in absent if href not in gone], listing)
+    async with work.writing() as connection:
+        values = {
+            "listing": None,
+            "listed_at": work.now,
+            "force_listing": False,
+            "policy_digest": work.policy_digest,
+        }
+        await passes.save_cursor(connection, link, values)
+    return moved
+
+
+async def _look_again(work: Pass) -> bool:
+    """Once a day, and where a pause is over, read what was unreadable and what has entered the window."""
+    link = work.link
+    today = work.now.date().isoformat()
+    if link.facts.get(ROLLED) == today and not link.has_work:
+        return False
+    async with work.database.read() as connection:
+        hrefs = await passes.to_fetch(connection, link, work.window.start, work.window.end, 1_000)
+    if hrefs:
+        gone = await fetch(work, hrefs)
+        async with work.writing() as connection:
+            await passes.mark_gone(connection, link, gone)
+    if link.facts.get(ROLLED) != today:
+        async with work.writing() as connection:
+            await passes.roll(connection, link)
+            await passes.save_cursor(connection, link, {"facts": {**link.facts, ROLLED: today}})
+        link.facts[ROLLED] = today
+    return True
+
+
+async def observed_rows(work: Pass, seen: Sequence[Seen], listing: str) -> list[dict[str, Any]]:
+    """Reduce objects to what policy lets us hold and give their rows."""
+    if not seen:
+        return []
+    async with work.database.read() as connection:
+        paired = await passes.paired(connection, work.link, [item.href for item in seen])
+    return [observed_row(work, item, paired.get(item.href), listing) for item in seen]
+
+
+def observed_row(
+    work: Pass,
+    item: Seen,
+    paired: tuple[UUID, str, bool] | None,
+    listing: str,
+    *,
+    own_copy: bool | None = None,
+    stale: bool = True,
+) -> dict[str, Any]:
+    """Give the row of one object. paired: (series, origin, came over this link) where it has a pairing."""
+    if own_copy is None:
+        own_copy = paired is not None and not (paired[1] == "provider" and paired[2])
+    theirs = inward(work, item, own_copy=own_copy)
+    start, end = _span(work, item)
+    return {
+        "resource_id": work.link.resource_id,
+        "link_id": work.link.id,
+        "href": item.href,
+        "etag": item.etag,
+        "uid": item.series.uid,
+        "starts_at": start,
+        "ends_at": end,
+        "document": calendars.write_document(theirs.series) if theirs.series else None,
+        "reason": theirs.reason,
+        "reason_code": "",
+        "reason_params": "{}",
+        "marker": item.marker,
+        "key": item.key,
+        "fingerprint": work.fingerprint(item.series),
+        "is_organizer": item.is_organizer,
+        "response": item.response,
+        "kind": item.kind,
+        "stale": stale,
+        "listing": listing,
+    }
+
+
+def inward(work: Pass, item: Seen, *, own_copy: bool) -> Theirs:
+    """Say what we may hold of an object."""
+    if item.foreign_marker and not own_copy:
+        return Theirs(None, "mirror", item.is_organizer)
+    return projection.inward(
+        item.series,
+        own_copy=own_copy,
+        policy=work.policy,
+        limits=work.limits,
+        kind=item.kind,
+        response=item.response,
+        is_organizer=item.is_organizer,
+        window=work.window,
+        reader=work.reader,
+        language=work.link.language,
+    )
+
+
+def _span(work: Pass, item: Seen) -> tuple[datetime | None, datetime | None]:
+    try:
+        return calendars.span_of(item.series, work.link.time_zone)
+    except (Trouble, OverflowError):
+        return None, None

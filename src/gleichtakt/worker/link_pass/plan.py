@@ -1,0 +1,358 @@
+"""Step 4: decide, for everything that moved on either side, what would bring both sides together.
+
+The plan is rows, so that its size does not matter. Guards look at the whole of it: what looks like an accident is held
+for a person, the rest goes on. What a person has approved is exempt, for exactly the actions that were shown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from gleichtakt.model.event import Sensitivity, Series
+from gleichtakt.store import calendars, levels, passes, records
+from gleichtakt.store.database import new_id
+from gleichtakt.store.passes import PairRow
+from gleichtakt.sync import decide, guards
+from gleichtakt.sync.plan import (
+    Action,
+    Base,
+    Outcome,
+    Side,
+    Tally,
+    Theirs,
+    Verb,
+    Verdict,
+    View,
+    action_document,
+)
+from gleichtakt.worker.link_pass.context import Pass
+
+BATCH = 250
+
+
+@dataclass(slots=True)
+class Planning:
+    """A plan under way: where its rows go, and what the guards must know of it."""
+
+    plan_id: UUID | None = None
+    number: int = 0
+    deletes: Counter[Side] = field(default_factory=Counter)
+    updates: Counter[Side] = field(default_factory=Counter)
+    verbs: Counter[str] = field(default_factory=Counter)
+    mails: int = 0
+    held_singly: dict[str, list[int]] = field(default_factory=dict)
+
+
+async def make_plan(work: Pass, kind: str) -> UUID | None:
+    """Plan all that is stale, let the guards look at it, and give the plan's id; None when both sides are in step."""
+    planning = Planning()
+    async with work.writing() as connection:
+        mapped, present = await passes.tally(connection, work.link)
+        await passes.mark_pairings(connection, work.link)
+    await _plan_pairs(work, planning, kind)
+    await _plan_new(work, planning, kind)
+    if planning.plan_id is None:
+        return None
+    await _guard(work, planning, mapped, present, kind)
+    return planning.plan_id
+
+
+async def _plan_pairs(work: Pass, planning: Planning, kind: str) -> None:
+    after: UUID | None = None
+    while True:
+        async with work.database.read() as connection:
+            rows = await passes.stale_pairs(connection, work.link, after, BATCH)
+            held = await records.held_digests(connection, work.link, [row.series_id for row in rows if row.hold_id])
+        if not rows:
+            return
+        after = rows[-1].series_id
+        await _learn_origins(work, rows)
+        await _store_pairs(work, planning, kind, [(row, decide_pair(work, row)) for row in rows], held)
+
+
+async def _plan_new(work: Pass, planning: Planning, kind: str) -> None:
+    after = ""
+    while True:
+        async with work.database.read() as connection:
+            rows = await passes.unpaired_observed(connection, work.link, after, BATCH)
+        if not rows:
+            return
+        after = rows[-1].href
+        quiet = [row.href for row in rows if row.gone or row.document is None]
+        actions: list[dict[str, Any]] = []
+        for row in rows:
+            if row.gone or row.document is None:
+                continue
+            view = View(
+                origin="provider",
+                ours=None,
+                theirs=Theirs(calendars.read_document(row.document), row.reason, row.is_organizer),
+                base=None,
+                is_origin_link=True,
+                origin_writes=work.policy.app_writes_foreign,
+                uid=row.uid,
+            )
+            found = _first_run(work, _decide(work, view))
+            if not found.actions:
+                quiet.append(row.href)
+            facts = {"expect": row.etag, "version": 0, "own_copy": False}
+            actions += _rows(work, planning, None, row.href, found.actions, facts, exempt=False)
+        async with work.writing() as connection:
+            await _store_actions(work, planning, connection, kind, actions)
+            if not work.dry:
+                await passes.planned(connection, work.link, quiet)
+                await passes.forget_observed(connection, work.link, [row.href for row in rows if row.gone])
+
+
+def decide_pair(work: Pass, row: PairRow) -> Outcome:
+    """Give the outcome for one pairing as it stands in the rows."""
+    return _first_run(work, _decide(work, view_of(work, row)))
+
+
+def view_of(work: Pass, row: PairRow) -> View:
+    """Turn rows into what the planner sees."""
+    alive = row.document is not None and row.deleted_at is None and row.version is not None
+    from_here = row.origin == "provider" and row.origin_link_id == work.link.id
+    relayed = row.origin == "provider" and not from_here
+    origin = work.origins.get(row.origin_link_id) if relayed and row.origin_link_id else work.policy
+    origin = origin or work.policy
+    theirs = None
+    if row.href is not None and row.seen and not row.gone:
+        content = calendars.read_document(row.theirs) if row.theirs is not None and row.reason != "unreadable" else None
+        theirs = Theirs(content, row.reason, row.is_organizer, row.seen_at)
+    grace = timedelta(minutes=work.policy.delete_grace_minutes)
+    base = None
+    if row.base_ours is not None:
+        base = Base(row.base_ours, row.base_ours if row.base_theirs is None else row.base_theirs)
+    return View(
+        origin=row.origin or "app",
+        ours=calendars.read_document(row.document) if alive and row.document is not None else None,
+        theirs=theirs,
+        base=base,
+        ours_deleted=row.deleted_at is not None,
+        is_origin_link=from_here,
+        relayed=relayed,
+        origin_writes=origin.app_writes_foreign,
+        origin_detail=origin.inbound_detail,
+        made_by_us=row.made_by_us,
+        verdict=Verdict(row.verdict) if row.verdict in set(Verdict) else Verdict.NONE,
+        ours_modified_at=row.updated_at,
+        grace_over=row.seen_at is None or row.seen_at + grace <= work.now,
+        uid=row.uid,
+    )
+
+
+def _decide(work: Pass, view: View) -> Outcome:
+    return decide.plan(
+        view, work.policy, work.limits, language=work.link.language, now=work.now, reader=work.reader, window=work.window
+    )
+
+
+async def _learn_origins(work: Pass, rows: Sequence[PairRow]) -> None:
+    """Load the policies of the other links that events of this resource came from."""
+    wanted = {row.origin_link_id for row in rows if row.origin_link_id and row.origin_link_id != work.link.id}
+    for link_id in wanted - work.origins.keys():
+        async with work.database.read() as connection:
+            policy = await levels.link_policy(connection, link_id)
+        if policy is not None:
+            work.origins[link_id] = policy
+
+
+#: What a first run may create, by `first_run`; nothing is ever deleted in one.
+FIRST_RUN_CREATES = {
+    "merge": {Side.APP, Side.PROVIDER},
+    "app_to_provider": {Side.PROVIDER},
+    "provider_to_app": {Side.APP},
+    "link_only": set[Side](),
+}
+
+
+def _first_run(work: Pass, found: Outcome) -> Outcome:
+    """Keep a first run to what its mode allows."""
+    if work.link.first_run_done:
+        return found
+    allowed = FIRST_RUN_CREATES[work.policy.first_run]
+    kept = tuple(action for action in found.actions if action.verb is not Verb.CREATE or action.side in allowed)
+    return replace(found, actions=kept)
+
+
+async def _store_pairs(
+    work: Pass, planning: Planning, kind: str, outcomes: Sequence[tuple[PairRow, Outcome]], held: dict[UUID, str]
+) -> None:
+    """Store what was decided for a batch of pairings."""
+    quiet: list[PairRow] = []
+    settled: list[UUID] = []
+    released: list[UUID] = []
+    actions: list[dict[str, Any]] = []
+    clashes: list[tuple[PairRow, Outcome]] = []
+    waiting: list[PairRow] = []
+    for row, found in outcomes:
+        effects = found.actions
+        if row.series_id in held:
+            if effects and effects[0].digest() == held[row.series_id] and not row.verdict:
+                quiet.append(row)
+                continue
+            released.append(row.series_id)
+        if found.clash:
+            clashes.append((row, found))
+        elif found.wait_until_grace:
+            waiting.append(row)
+        elif not effects:
+            quiet.append(row)
+            if row.state == "conflict":
+                settled.append(row.series_id)
+        else:
+            facts = {
+                "expect": row.etag,
+                "version": row.version,
+                "own_copy": not (row.origin == "provider" and row.origin_link_id == work.link.id),
+                "ours_deleted": row.deleted_at is not None or row.version is None,
+                "made_by_us": row.made_by_us,
+                "writes": row.writes,
+            }
+            exempt = row.verdict != ""
+            actions += _rows(work, planning, row.series_id, row.href, found.actions, facts, exempt=exempt)
+    async with work.writing() as connection:
+        await _store_actions(work, planning, connection, kind, actions)
+        if work.dry:
+            work.conflicts += len(clashes)
+            return
+        await records.release(connection, work.link, released)
+        await passes.in_step(connection, work.link, [row.series_id for row in quiet])
+        await passes.planned(connection, work.link, [row.href for row, _ in outcomes if row.href])
+        for row in quiet:
+            if row.version is None or (row.deleted_at is not None and (row.href is None or row.gone)):
+                await passes.unpair(connection, work.link, row.series_id, forget=True)
+        await passes.forget_observed(
+            connection, work.link, [row.href for row in quiet if row.href and row.gone and row.deleted_at is not None]
+        )
+        await records.close_conflicts(connection, work.link, settled, "agreed")
+        grace = timedelta(minutes=work.policy.delete_grace_minutes)
+        for row in waiting:
+            until = (row.seen_at or work.now) + grace
+            await passes.set_aside(connection, work.link, row.series_id, row.state, until=until)
+            work.postponed += 1
+        for row, found in clashes:
+            if found.clash is None:
+                continue
+            clash = found.clash
+            await records.open_conflict(
+                connection,
+                work.link,
+                row.series_id,
+                row.href,
+                sorted(clash.fields),
+                (clash.base, clash.ours, clash.theirs),
+            )
+            await passes.set_aside(connection, work.link, row.series_id, "conflict")
+            work.conflicts += 1
+
+
+def _rows(
+    work: Pass,
+    planning: Planning,
+    series_id: UUID | None,
+    href: str | None,
+    actions: Sequence[Action],
+    facts: dict[str, Any],
+    *,
+    exempt: bool,
+) -> list[dict[str, Any]]:
+    """Give the rows of one outcome's actions and count them for the guards."""
+    rows = []
+    identity = series_id or new_id()
+    both = sum(action.is_effect for action in actions) > 1
+    for action in actions:
+        planning.number += 1
+        if not exempt:
+            if action.verb is Verb.DELETE and action.hold is None:
+                planning.deletes[action.side] += 1
+            if action.verb is Verb.UPDATE:
+                planning.updates[action.side] += 1
+        if action.hold is not None and not exempt:
+            planning.held_singly.setdefault(action.hold.value, []).append(planning.number)
+        planning.verbs[f"{action.side.value}.{action.verb.value}"] += 1
+        planning.mails += action.mails
+        version = facts["version"]
+        after_ours = both and action.side is Side.PROVIDER and actions[0].side is Side.APP and actions[0].is_effect
+        rows.append(
+            {
+                "number": planning.number,
+                "resource_id": work.link.resource_id,
+                "link_id": work.link.id,
+                "series_id": identity,
+                "href": href,
+                "side": action.side.value,
+                "verb": action.verb.value,
+                "uid": action.uid,
+                "title": _shown_title(action),
+                "fields": passes.encode(sorted(action.fields)),
+                "why": action.why,
+                "action": passes.encode(
+                    {
+                        **facts,
+                        "version": (version or 0) + 1 if after_ours else version,
+                        "both": both,
+                        "action": action_document(action),
+                    }
+                ),
+                "digest": action.digest(),
+                "state": "approved" if exempt else "planned",
+                "mails": action.mails,
+            }
+        )
+    return rows
+
+
+def _shown_title(action: Action) -> str:
+    """Give the title an operator may see: none for what is private."""
+    content: Series | None = action.series or action.before
+    if content is not None and content.event.sensitivity is not Sensitivity.NORMAL:
+        return ""
+    return (action.title or (content.event.title if content else ""))[:200]
+
+
+async def _store_actions(work: Pass, planning: Planning, connection: Any, kind: str, actions: list[dict[str, Any]]) -> None:
+    if not actions:
+        return
+    if planning.plan_id is None:
+        planning.plan_id = await records.add_plan(connection, work.link, work.run_id, kind)
+    for action in actions:
+        action["plan_id"] = planning.plan_id
+    await records.add_actions(connection, actions)
+
+
+async def _guard(work: Pass, planning: Planning, mapped: int, present: int, kind: str) -> None:
+    """Hold back what looks like an accident, and what asks for a person on its own account."""
+    if planning.plan_id is None:
+        return
+    tally = Tally(
+        mapped=mapped,
+        deletes={side: planning.deletes[side] for side in Side},
+        updates={side: planning.updates[side] for side in Side},
+        present={Side.APP: present, Side.PROVIDER: mapped},
+        mails=planning.mails,
+    )
+    held = guards.held(tally, work.policy)
+    by_kind: dict[str, list[tuple[str, str]]] = {}
+    for (side, verb), reason in held.items():
+        by_kind.setdefault(reason.value, []).append((side.value, verb.value))
+    params = {"mapped": mapped, **{f"{side.value}_deletes": planning.deletes[side] for side in Side}}
+    params |= {f"{side.value}_updates": planning.updates[side] for side in Side}
+    async with work.writing() as connection:
+        await records.close_plan(connection, planning.plan_id, dict(planning.verbs), planning.mails)
+        if work.dry or kind == "dry":
+            return
+        for reason, numbers in planning.held_singly.items():
+            work.held += await records.hold_actions(
+                connection, work.link, planning.plan_id, work.run_id, reason, params, numbers=numbers
+            )
+        for reason, classes in by_kind.items():
+            work.held += await records.hold_actions(
+                connection, work.link, planning.plan_id, work.run_id, reason, params, classes=classes
+            )

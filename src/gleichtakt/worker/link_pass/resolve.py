@@ -1,0 +1,72 @@
+"""Step 2: settle writes whose outcome is not known, by reading back what is there.
+
+An intent was stored before its request went out. What the provider holds now says whether the request took effect, so
+that a lost answer is neither repeated nor taken for somebody else's edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from gleichtakt.model.event import Series
+from gleichtakt.providers.protocol import Href, IdempotencyKey, Seen, Stored, Unreadable
+from gleichtakt.store import passes
+from gleichtakt.sync.flat import flatten
+from gleichtakt.worker.link_pass.context import Pass
+from gleichtakt.worker.link_pass.effects import Done, Intent, read_intent, record
+
+
+async def resolve(work: Pass) -> None:
+    """Read back every open intent of the link and settle it or let it go."""
+    async with work.database.read() as connection:
+        waiting = await passes.intents(connection, work.link)
+    for series_id, document in waiting:
+        await resolve_one(work, series_id, document)
+
+
+async def resolve_one(work: Pass, series_id: UUID, document: Mapping[str, Any]) -> bool:
+    """Settle one intent if it took effect, else drop it so that it is planned again; say which."""
+    intent = read_intent(series_id, document)
+    seen = await _look_up(work, intent)
+    if isinstance(seen, Unreadable):
+        return False  # it is there, but what it holds is unknown: ask again in the next pass
+    took_effect = _took_effect(intent, seen)
+    work.counts["resolved"] += 1
+    if not took_effect:
+        async with work.writing() as connection:
+            await passes.drop_intents(connection, work.link, [series_id])
+        return False
+    stored = Stored(seen.href, seen.etag, seen.series, seen.series.uid) if seen else None
+    await record(work, [Done(intent, stored, read_back=seen)])
+    return True
+
+
+async def _look_up(work: Pass, intent: Intent) -> Seen | Unreadable | None:
+    if intent.verb == "create":
+        return await work.provider.find(work.calendar, IdempotencyKey(intent.key), intent.uid)
+    found = await work.provider.fetch(work.calendar, [Href(intent.href)])
+    return found[0] if found else None
+
+
+def _took_effect(intent: Intent, seen: Seen | None) -> bool:
+    """Judge by what stands there now: its version, our key on it, and the fields we meant to change."""
+    if intent.verb == "delete":
+        return seen is None
+    if seen is None:
+        return False
+    if intent.verb == "create" or seen.key == intent.key:
+        return True
+    if seen.etag == intent.expect:
+        return False
+    return _any_field_arrived(intent, seen.series)
+
+
+def _any_field_arrived(intent: Intent, there: Series) -> bool:
+    """Say whether a field that we meant to change stands there as sent."""
+    if intent.before is None or intent.series is None:
+        return False
+    before, sent, now = flatten(intent.before), flatten(intent.series), flatten(there)
+    meant = {key for key in before.keys() | sent.keys() if before.get(key) != sent.get(key)}
+    return any(now.get(key) == sent.get(key) for key in meant)

@@ -1,0 +1,323 @@
+"""The worker: claims due lanes, makes passes over their links, and gives the lanes back.
+
+Claims, the loading of links and the ending of quiet passes go through the database in groups, so that polling thousands
+of calendars that did not change costs little. A lane is worked on by one worker at a time; its lease is renewed while a
+pass runs and ends by itself when the process dies. Background jobs share the process (see `jobs`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from gleichtakt.errors import Trouble
+from gleichtakt.onboarding.connect import Connections
+from gleichtakt.providers.protocol import Provider
+from gleichtakt.settings import Settings
+from gleichtakt.store import instance, lanes, passes
+from gleichtakt.store.database import Database, new_id
+from gleichtakt.store.passes import LinkRow
+from gleichtakt.store.secrets import SecretBox
+from gleichtakt.worker.link_pass.context import LeaseLost, utc_now
+from gleichtakt.worker.sync_link import Result, sync_link
+
+log = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 60.0
+BEAT_SECONDS = 15.0
+IDLE_MOST_SECONDS = 5.0  # the longest sleep without a wake-up: what a lost notification can cost
+INSTANCE_SECONDS = 10.0
+AWAY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker process at work. owner: names it in leases, unique for its life."""
+
+    database: Database
+    settings: Settings
+    connections: Connections
+    owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}/{new_id().hex[-6:]}")
+    running: dict[UUID, lanes.Claim] = field(default_factory=dict)
+    tasks: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
+    finished: list[tuple[lanes.Claim, list[Result], bool]] = field(default_factory=list)
+    something_ended: asyncio.Event = field(default_factory=asyncio.Event)  # a lane waits to be given back
+    something_finished: asyncio.Event = field(default_factory=asyncio.Event)  # a slot is free again
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    epoch: str = ""
+    verify: bool = False
+    passes_made: int = 0
+
+
+async def work(
+    database: Database,
+    settings: Settings,
+    box: SecretBox,
+    *,
+    once: bool = False,
+    lane_ids: Sequence[UUID] | None = None,
+    stop: asyncio.Event | None = None,
+) -> int:
+    """Serve lanes until *stop*; give how many passes were made.
+
+    once: serve what is due now (of *lane_ids*, where given) and return. Raises nothing that a retry could mend.
+    """
+    worker = Worker(database, settings, Connections(box, settings))
+    if stop is not None:
+        worker.stopping = stop
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(worker.connections.close)
+        await _learn_instance(worker)
+        log.info("worker_started", owner=worker.owner, slots=settings.worker_slots, verify=worker.verify)
+        async with asyncio.TaskGroup() as group:
+            helpers = [group.create_task(_beat(worker)), group.create_task(_record(worker)), group.create_task(_watch(worker))]
+            try:
+                await (_serve_once(worker, lane_ids) if once else _serve(worker))
+            finally:
+                await _drain(worker)
+                for helper in helpers:
+                    helper.cancel()
+        log.info("worker_stopped", owner=worker.owner, passes=worker.passes_made)
+    return worker.passes_made
+
+
+async def _serve(worker: Worker) -> None:
+    """Claim and serve until stopping; sleep until a wake-up or the next due time when there is nothing to do."""
+    async with worker.database.listen(lanes.CHANNEL) as wakes:
+        while not worker.stopping.is_set():
+            try:
+                free = worker.settings.worker_slots - len(worker.running)
+                worker.something_finished.clear()
+                started = await _claim(worker, free) if free > 0 else 0
+                if started and len(worker.running) < worker.settings.worker_slots:
+                    continue
+                pause = IDLE_MOST_SECONDS if free <= 0 else await _pause(worker)
+            except Trouble as away:
+                log.warning("database_away", code=away.code)
+                pause = AWAY_SECONDS
+            await _wait_any(worker, wakes.wait(pause))
+
+
+async def _pause(worker: Worker) -> float:
+    """Give seconds until something is due, IDLE_MOST_SECONDS at most."""
+    async with worker.database.read() as connection:
+        due = await lanes.next_due(connection)
+    if due is None:
+        return IDLE_MOST_SECONDS
+    return min(max((due - utc_now()).total_seconds(), 0.005), IDLE_MOST_SECONDS)
+
+
+async def _wait_any(worker: Worker, waking: object) -> None:
+    """Wait for a wake-up, a slot that became free, or the end."""
+    waits = [
+        asyncio.ensure_future(waking),  # type: ignore[call-overload]
+        asyncio.ensure_future(worker.something_finished.wait()),
+        asyncio.ensure_future(worker.stopping.wait()),
+    ]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def _serve_once(worker: Worker, lane_ids: Sequence[UUID] | None) -> None:
+    """Serve what is due now, each lane once, and wait for the end of it."""
+    wanted = None if lane_ids is None else set(lane_ids)
+    seen: set[UUID] = set()
+    while True:
+        free = worker.settings.worker_slots - len(worker.running)
+        started = await _claim(worker, free, wanted, seen) if free > 0 else 0
+        if not started and not worker.running and not worker.finished:
+            return
+        if not started:
+            worker.something_finished.clear()
+            if worker.running or worker.finished:
+                await asyncio.wait_for(worker.something_finished.wait(), LEASE_SECONDS)
+
+
+async def _claim(worker: Worker, limit: int, wanted: set[UUID] | None = None, seen: set[UUID] | None = None) -> int:
+    """Take due lanes and start them; give how many were started."""
+    async with worker.database.begin() as connection:
+        if wanted is not None:
+            left = wanted - (seen or set())
+            claims = await lanes.claim_these(connection, worker.owner, sorted(left), LEASE_SECONDS) if left else []
+        else:
+            claims = await lanes.claim(connection, worker.owner, limit, LEASE_SECONDS)
+    if seen is not None:
+        fresh = [claim for claim in claims if claim.id not in seen]
+        for again in claims:
+            if again not in fresh:
+                worker.finished.append((again, [], False))
+                worker.something_ended.set()
+        seen.update(claim.id for claim in claims)
+        claims = fresh
+    if not claims:
+        return 0
+    worker.running.update({claim.id: claim for claim in claims})
+    links: dict[UUID, list[LinkRow]] = defaultdict(list)
+    async with worker.database.read() as connection:
+        for link in await passes.due_links(connection, [claim.id for claim in claims]):
+            links[link.lane_id].append(link)
+    for claim in claims:
+        task = asyncio.create_task(_run_lane(worker, claim, links[claim.id]), name=f"lane {claim.id}")
+        worker.tasks[claim.id] = task
+    return len(claims)
+
+
+async def _run_lane(worker: Worker, claim: lanes.Claim, links: Iterable[LinkRow]) -> None:
+    """Make passes over the due links of one lane, one after the other, and hand the lane back."""
+    results: list[Result] = []
+    failed = False
+    try:
+        for link in links:
+            result = await _run_link(worker, claim, link)
+            worker.passes_made += 1
+            results.append(result)
+            if result.account_until is not None:
+                break  # the account rests; its other links come after that
+        failed = any(result.trouble for result in results)
+    except LeaseLost:
+        log.warning("lease_lost", lane=str(claim.id))
+        return _let_go(worker, claim)
+    except Trouble as away:  # our own database: the lease ends by itself and the lane is taken up again
+        log.warning("lane_given_up", lane=str(claim.id), code=away.code)
+        return _let_go(worker, claim)
+    except Exception:
+        log.exception("pass_failed", lane=str(claim.id), owner=worker.owner)
+        failed = True
+    worker.finished.append((claim, results, failed))
+    worker.something_ended.set()
+    return None
+
+
+def _let_go(worker: Worker, claim: lanes.Claim) -> None:
+    """Forget a lane that is no longer ours, without giving it back."""
+    worker.running.pop(claim.id, None)
+    worker.tasks.pop(claim.id, None)
+    worker.something_finished.set()
+
+
+async def _run_link(worker: Worker, claim: lanes.Claim, link: LinkRow) -> Result:
+    provider = await _provider(worker, link)
+    return await sync_link(worker.database, claim, link, provider, epoch=worker.epoch, verify=worker.verify)
+
+
+async def _provider(worker: Worker, link: LinkRow) -> Provider:
+    async with worker.database.read() as connection:
+        return await worker.connections.get(connection, link.connection_id, link.connection_version)
+
+
+# --- keeping the leases, giving lanes back -----------------------------------------------------------------------
+
+
+async def _beat(worker: Worker) -> None:
+    """Renew the leases of what runs; stop what was taken over."""
+    while True:
+        await asyncio.sleep(BEAT_SECONDS)
+        if not worker.running:
+            continue
+        try:
+            async with worker.database.begin() as connection:
+                kept = await lanes.heartbeat(connection, list(worker.running.values()), LEASE_SECONDS)
+        except Trouble as away:
+            log.warning("heartbeat_failed", code=away.code)
+            continue
+        for lane_id in set(worker.running) - kept:
+            task = worker.tasks.get(lane_id)
+            if task is not None and not task.done():
+                log.warning("lease_lost", lane=str(lane_id))
+                task.cancel()
+                _let_go(worker, worker.running[lane_id])
+
+
+async def _record(worker: Worker) -> None:
+    """Give finished lanes back in groups."""
+    while True:
+        await worker.something_ended.wait()
+        worker.something_ended.clear()
+        await _give_back(worker)
+
+
+async def _give_back(worker: Worker) -> None:
+    """Note quiet polls and give lanes back, with the earliest due time of their links."""
+    group, worker.finished = worker.finished, []
+    if not group:
+        return
+    try:
+        now = utc_now()
+        async with worker.database.begin() as connection:
+            await connection.exec_driver_sql("set local synchronous_commit = off")  # a lost «nothing new» is found again
+            await passes.rest(
+                connection, [(result.link_id, result.due) for _, results, _ in group for result in results if result.quiet], now
+            )
+            due = await passes.next_due(connection, [claim.id for claim, _, _ in group])
+            for failed in (False, True):
+                given = [(claim, _next_due(claim, results, due, failed)) for claim, results, bad in group if bad is failed]
+                if given:
+                    await lanes.finish_many(connection, given, failed=failed)
+            for claim, results, _ in group:
+                until = max((result.account_until for result in results if result.account_until), default=None)
+                if until is not None:
+                    await lanes.pause(connection, until=until, connection_id=claim.connection_id)
+    except Trouble as away:
+        log.warning("giving_back_failed", code=away.code)
+        worker.finished = group + worker.finished
+        await asyncio.sleep(AWAY_SECONDS)
+        worker.something_ended.set()
+        return
+    for claim, _, _ in group:
+        worker.running.pop(claim.id, None)
+        worker.tasks.pop(claim.id, None)
+    worker.something_finished.set()
+
+
+def _next_due(claim: lanes.Claim, results: Sequence[Result], due: dict[UUID, datetime], failed: bool) -> datetime | None:
+    """Give when a lane is due again; after a bug not at once."""
+    found = due.get(claim.id)
+    if found is not None and failed and not any(result.trouble for result in results):
+        return max(found, utc_now() + timedelta(seconds=min(900, 5 * 2 ** min(claim.attempt, 8))))
+    return found
+
+
+async def _drain(worker: Worker) -> None:
+    """Let running passes stop where they are: every step is safe to interrupt."""
+    tasks = [task for task in worker.tasks.values() if not task.done()]
+    if worker.stopping.is_set():
+        for task in tasks:
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for lane_id, claim in list(worker.running.items()):
+        if not any(claim is given for given, _, _ in worker.finished):
+            worker.finished.append((claim, [], True))
+        worker.tasks.pop(lane_id, None)
+    await _give_back(worker)
+
+
+# --- the instance ------------------------------------------------------------------------------------------------
+
+
+async def _learn_instance(worker: Worker) -> None:
+    async with worker.database.read() as connection:
+        found = await instance.current(connection)
+    worker.epoch, worker.verify = str(found.epoch), found.mode == "verify"
+
+
+async def _watch(worker: Worker) -> None:
+    """Notice when an operator ends the verification of a restored instance, or a clone appears."""
+    while True:
+        await asyncio.sleep(INSTANCE_SECONDS)
+        try:
+            await _learn_instance(worker)
+        except Trouble as away:
+            log.warning("instance_unknown", code=away.code)

@@ -1,0 +1,233 @@
+"""The job of a pass over one link: join the steps, and say in rows how it went.
+
+A poll that finds nothing leaves no run behind, only the link's new due time. Troubles of one series never stop the rest;
+a trouble of the calendar stops this link, one of the account the lane. A bug is no trouble: the run is closed as failed
+and the exception goes on to the loop, which logs it.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from gleichtakt.errors import AuthRequired, Permanent, Scope, Throttled, Trouble
+from gleichtakt.onboarding.connect import limits_of
+from gleichtakt.providers.protocol import Provider
+from gleichtakt.store import changes, lanes, passes, records
+from gleichtakt.store.database import Database
+from gleichtakt.store.passes import LinkRow
+from gleichtakt.sync.policy import Policy, resolve
+from gleichtakt.worker.link_pass.context import LeaseLost, Pass, utc_now
+from gleichtakt.worker.link_pass.match import match_new
+from gleichtakt.worker.link_pass.observe import observe
+from gleichtakt.worker.link_pass.plan import make_plan
+from gleichtakt.worker.link_pass.resolve import resolve as resolve_intents
+from gleichtakt.worker.link_pass.settle import settle
+from gleichtakt.worker.undo_run import undo_run
+
+log = structlog.get_logger(__name__)
+
+ROUNDS = 4  # of planning and settling in one pass; what is left after that waits for the next
+BACKOFF_FIRST, BACKOFF_MOST = timedelta(seconds=5), timedelta(minutes=15)
+LOGIN_AGAIN = timedelta(hours=1)  # a refused login is not tried sooner unless the connection is saved again
+ALARM_AFTER = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a pass ended: when the link is due again, and what its row should say."""
+
+    link_id: UUID
+    due: datetime
+    quiet: bool = False  # nothing had changed: only times are written
+    trouble: Trouble | None = None
+    account_until: datetime | None = None  # the whole connection rests until then
+
+
+def link_policy(link: LinkRow, provider: Provider) -> Policy:
+    """Give the policy of a link, capped by what its provider can do."""
+    return resolve(link.layers, abilities=limits_of(provider.abilities), provider=link.provider).policy
+
+
+async def sync_link(
+    database: Database, claim: lanes.Claim, link: LinkRow, provider: Provider, *, epoch: str, verify: bool
+) -> Result:
+    """Make one pass over one link. verify: the instance was restored or cloned, so plan and write nothing remotely.
+
+    Raises LeaseLost when another worker took the lane, and whatever is a bug.
+    """
+    now = utc_now()
+    policy = link_policy(link, provider)
+    work = Pass(
+        database,
+        claim,
+        link,
+        policy,
+        limits_of(provider.abilities),
+        provider,
+        epoch,
+        now,
+        dry=verify or link.run_kind == "plan",
+    )
+    try:
+        if link.run_id is not None or not link.first_run_done:
+            await _begin(work)
+        if await _pass(work) or link.state not in ("in_step", "degraded") or link.connection_state != "online":
+            return await _finish(work)
+        return Result(link.id, now + _interval(policy), quiet=True)
+    except Trouble as trouble:
+        return await _fail(work, trouble)
+    except LeaseLost:
+        raise
+    except BaseException:
+        if work.run_id is not None:
+            async with database.begin() as connection:
+                await records.end_run(connection, work.run_id, state="failed", counts=work.totals(), trouble=_bug())
+        raise
+
+
+async def _pass(work: Pass) -> bool:
+    """Go through the steps; say whether there was anything to do."""
+    link = work.link
+    if link.has_work and not work.dry:
+        await resolve_intents(work)
+    if link.run_kind == "undo" and link.run_id is not None and not work.dry:
+        await observe(work)
+        await undo_run(work)
+    moved = await observe(work)
+    if not moved and not link.has_work and work.run_id is None:
+        return False
+    await match_new(work)
+    if not link.first_run_done:
+        async with work.writing() as connection:
+            await passes.spread(connection, link)
+    for _ in range(ROUNDS):
+        if work.run_id is None and not await _something_stale(work):
+            return False
+        if work.run_id is None:
+            await _begin(work)
+        work.plan_id = await make_plan(work, "dry" if work.dry else "run") or work.plan_id
+        if work.dry or work.plan_id is None:
+            break
+        await settle(work, work.plan_id)
+        if not await _something_stale(work):
+            break
+    return True
+
+
+async def _something_stale(work: Pass) -> bool:
+    async with work.database.read() as connection:
+        return await passes.has_stale(connection, work.link)
+
+
+async def _begin(work: Pass) -> None:
+    async with work.writing() as connection:
+        work.run_id = await records.begin_run(connection, work.link, "plan" if work.link.run_kind == "plan" else "sync")
+
+
+async def _finish(work: Pass) -> Result:
+    """Close the run, bring the link's row up to date, and say when to come again."""
+    link = work.link
+    async with work.writing() as connection:
+        retry = None if work.dry else await passes.next_retry(connection, link)
+        open_problems = await records.open_problem_count(connection, link)
+        if work.run_id is not None:
+            state = "partial" if work.problems or work.postponed or work.counts["unreadable"] else "done"
+            await records.end_run(
+                connection,
+                work.run_id,
+                state=state,
+                counts=work.totals(),
+                held=work.held,
+                conflicts=work.conflicts,
+                problems=work.problems,
+            )
+        due = work.now + _interval(work.policy)
+        if retry is not None:
+            due = min(due, max(retry, utc_now() + timedelta(seconds=1)))
+        values: dict[str, Any] = {
+            "due": due,
+            "last_attempt": work.now,
+            "last_success": work.now,
+            "failing_since": None,
+            "error_code": "",
+            "state": "verify" if work.dry and link.run_kind != "plan" else "degraded" if open_problems else "in_step",
+        }
+        if not work.dry:
+            values["first_run_done"] = True
+        await passes.save_cursor(connection, link, values)
+        await records.close_problems(connection, link, wider=True)
+        if link.connection_state != "online":
+            await records.note_connection(connection, link, None)
+        if values["state"] != link.state:
+            await changes.append(connection, link.organization_id, "link.state", link.resource_id, link.id)
+    return Result(link.id, due)
+
+
+async def _fail(work: Pass, trouble: Trouble) -> Result:
+    """Note a trouble that stopped the calendar or the account; nothing that was known is given up."""
+    link = work.link
+    due, account_until = _when_again(work, trouble)
+    log.warning("link_stopped", link=str(link.id), code=trouble.code, kind=trouble.kind, scope=trouble.scope.value, due=due)
+    async with work.writing() as connection:
+        if work.run_id is None and link.run_id is not None:
+            work.run_id = link.run_id
+        if work.run_id is not None:
+            await records.end_run(
+                connection,
+                work.run_id,
+                state="failed",
+                counts=work.totals(),
+                held=work.held,
+                conflicts=work.conflicts,
+                problems=work.problems,
+                trouble=trouble,
+            )
+        failing_since = link.failing_since or work.now
+        state = "auth_required" if isinstance(trouble, AuthRequired) else "error"
+        if trouble.kind == "throttled" or (trouble.kind == "transient" and work.now - failing_since < ALARM_AFTER):
+            state = "delayed"
+        await passes.save_cursor(
+            connection,
+            link,
+            {
+                "due": due,
+                "last_attempt": work.now,
+                "failing_since": failing_since,
+                "error_code": trouble.code,
+                "error_params": trouble.params,
+                "state": state,
+            },
+        )
+        await records.open_problem(connection, link, trouble, next_try_at=due)
+        if state != link.state:
+            await changes.append(connection, link.organization_id, "link.state", link.resource_id, link.id)
+        await records.note_connection(connection, link, trouble)
+    return Result(link.id, due, trouble=trouble, account_until=account_until)
+
+
+def _when_again(work: Pass, trouble: Trouble) -> tuple[datetime, datetime | None]:
+    """Say when the link is tried again, and until when the whole account rests, if it must."""
+    now = utc_now()
+    if isinstance(trouble, Throttled):
+        return trouble.until, trouble.until if trouble.scope is Scope.ACCOUNT else None
+    if isinstance(trouble, AuthRequired):
+        return now + LOGIN_AGAIN, now + LOGIN_AGAIN
+    failing = now - (work.link.failing_since or now)
+    pause = max(BACKOFF_FIRST, min(failing, BACKOFF_MOST)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+    if isinstance(trouble, Permanent):
+        pause = max(pause, BACKOFF_MOST)
+    return now + pause, None
+
+
+def _interval(policy: Policy) -> timedelta:
+    return timedelta(seconds=policy.interval_seconds)
+
+
+def _bug() -> Trouble:
+    return Permanent("sync.internal_error", Scope.CALENDAR)
