@@ -141,17 +141,23 @@ def terms(
     origin_detail: Detail = "full",
     hidden: bool = False,
     made_by_us: bool = True,
+    organizes: bool = True,
 ) -> Terms:
     """Give the terms of one pairing.
 
     hidden: the master is private on one side. made_by_us: the remote copy is our creation; on a copy somebody else
-    made, a stand-in title is never written over theirs.
+    made, a stand-in title is never written over theirs, and on one that somebody else organizes nothing is written
+    but what `app_writes_foreign` allows (rule 7).
     """
     real = real_fields(role, policy, limits, origin_detail=origin_detail, hidden=hidden)
     if role is Role.FOREIGN:
         return _foreign_terms(real, policy, limits, origin_writes)
     out, into = flows(policy, limits)
     granted = outbound_fields(role, policy, limits, origin_detail) | {"title"} if made_by_us else real
+    if out is Flow.CLOSED:
+        granted = frozenset()
+    elif not made_by_us and not organizes:
+        granted = _writable(policy.app_writes_foreign, real)
     writes = origin_writes if role is Role.RELAYED else _OWN_WRITES[policy.provider_writes_own]
     return Terms(
         role,
