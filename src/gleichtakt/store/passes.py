@@ -87,19 +87,7 @@ def _link(row: Sequence[Any]) -> LinkRow:
     by_level: dict[str, dict[str, Json]] = {level: {} for level in LEVELS}
     for level, name, value in decode(row[18]):
         by_level[level][name] = value
-    return LinkRow(
-        *row[:15],
-        facts=decode(row[15]) or {},
-        time_zone=row[16],
-        language=row[17],
-        layers=tuple(by_level.items()),
-        has_work=row[19],
-        connection_version=row[20],
-        connection_state=row[21],
-        provider=row[22],
-        run_id=row[23],
-        run_kind=row[24],
-    )
+    return LinkRow(*[*row[:15], decode(row[15]) or {}, *row[16:18], tuple(by_level.items()), *row[19:]])
 
 
 async def due_links(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> list[LinkRow]:
@@ -321,7 +309,7 @@ where p.resource_id = :resource_id and p.link_id = :link_id"""
 
 
 def _pair(row: Sequence[Any]) -> PairRow:
-    return PairRow(*row[:2], decode(row[2]), decode(row[3]), *row[4:9], decode(row[9]), *row[10:])
+    return PairRow(*[*row[:2], decode(row[2]), decode(row[3]), *row[4:9], decode(row[9]), *row[10:]])
 
 
 async def mark_pairings(connection: AsyncConnection, link: LinkRow) -> None:

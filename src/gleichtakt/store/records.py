@@ -156,7 +156,7 @@ async def planned_actions(connection: AsyncConnection, plan_id: UUID, side: str,
                 order by number limit :limit"""),
         {"plan_id": plan_id, "side": side, "after": after, "limit": limit},
     )
-    return [ActionRow(*row[:8], decode(row[8]), row[9]) for row in found]
+    return [ActionRow(*[*row[:8], decode(row[8]), row[9]]) for row in found]
 
 
 async def mark_actions(connection: AsyncConnection, plan_id: UUID, numbers: Sequence[int], state: str, code: str = "") -> None:

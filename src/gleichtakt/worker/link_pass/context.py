@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gleichtakt.errors import Language
 from gleichtakt.model.event import Series
 from gleichtakt.model.point import Timespan
 from gleichtakt.model.zones import zone_of
@@ -64,6 +65,11 @@ class Pass:
     def reader(self) -> tzinfo:
         """Give the zone that gives all-day and floating events their hours."""
         return zone_of(self.link.time_zone)
+
+    @property
+    def language(self) -> Language:
+        """Give the language of the titles we write into the other calendar."""
+        return "en" if self.link.language == "en" else "de"
 
     @property
     def window(self) -> Timespan:

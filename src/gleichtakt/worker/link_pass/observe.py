@@ -252,7 +252,7 @@ def inward(work: Pass, item: Seen, *, own_copy: bool) -> Theirs:
         is_organizer=item.is_organizer,
         window=work.window,
         reader=work.reader,
-        language=work.link.language,
+        language=work.language,
     )
 
 

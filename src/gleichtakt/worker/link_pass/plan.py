@@ -149,7 +149,7 @@ def view_of(work: Pass, row: PairRow) -> View:
 
 def _decide(work: Pass, view: View) -> Outcome:
     return decide.plan(
-        view, work.policy, work.limits, language=work.link.language, now=work.now, reader=work.reader, window=work.window
+        view, work.policy, work.limits, language=work.language, now=work.now, reader=work.reader, window=work.window
     )
 
 
