@@ -14,7 +14,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-from sqlalchemy import text
 from tests.firm import Firm, make_firm
 
 from gleichtakt.store.database import Database, new_id
@@ -63,8 +62,6 @@ async def _make_template(url: str) -> str:
             await connection.execute(f'CREATE DATABASE "{name}_new"')
             async with await Database.open(with_name(url, f"{name}_new"), pool=1) as database:
                 await migrate(database)
-                async with database.begin() as opened:
-                    await opened.execute(text("INSERT INTO instance (id, epoch) VALUES (1, :epoch)"), {"epoch": new_id()})
             await connection.execute(f'ALTER DATABASE "{name}_new" RENAME TO "{name}"')
     finally:
         await connection.close()

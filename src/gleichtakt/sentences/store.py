@@ -85,4 +85,28 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="Read all events once, then go on from a new cursor.",
         remedy_de="Alle Termine einmal neu lesen, dann mit einem neuen Cursor fortfahren.",
     ),
+    "store.new_epoch": sentence(
+        en="The run ended because the database was restored, copied or moved.",
+        de="Der Lauf endete, weil die Datenbank wiederhergestellt, kopiert oder verlegt wurde.",
+        remedy_en="Look at the plans of the links, then confirm the instance; until then nothing is written outside.",
+        remedy_de="Die Pläne der Verknüpfungen ansehen, dann die Instanz bestätigen; bis dahin wird außen nichts geschrieben.",
+    ),
+    "store.key_missing": sentence(
+        en="A stored secret was sealed with a key that is not at hand (key {key}).",
+        de="Ein gespeichertes Geheimnis wurde mit einem Schlüssel versiegelt, der nicht vorliegt (Schlüssel {key}).",
+        remedy_en="Bring back secret.key or GLEICHTAKT_SECRET_KEY of that time, or enter the login of the connection again.",
+        remedy_de="secret.key oder GLEICHTAKT_SECRET_KEY von damals zurückholen, oder die Anmeldung der Verbindung neu eingeben.",
+    ),
+    "store.secret_tampered": sentence(
+        en="A stored secret does not fit its place ({place}).",
+        de="Ein gespeichertes Geheimnis passt nicht an seine Stelle ({place}).",
+        remedy_en="Someone changed the database by hand: look at the audit trail, then enter the login again.",
+        remedy_de="Jemand hat die Datenbank von Hand geändert: das Audit-Protokoll prüfen, dann die Anmeldung neu eingeben.",
+    ),
+    "store.key_malformed": sentence(
+        en="The secret key is not 32 bytes in base64.",
+        de="Der geheime Schlüssel besteht nicht aus 32 Byte in base64.",
+        remedy_en="Make one with «openssl rand -base64 32», or leave the setting empty to have one made.",
+        remedy_de="Mit «openssl rand -base64 32» einen erzeugen, oder die Einstellung leer lassen, dann wird einer angelegt.",
+    ),
 }

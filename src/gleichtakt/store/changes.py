@@ -106,10 +106,10 @@ async def read(
         of_epoch, position = decode(cursor)
         if of_epoch != epoch:
             raise CursorExpired("store.cursor_epoch")
-        if position < pruned and position != START:
+        if position < pruned:
             raise CursorExpired("store.cursor_pruned")
     changes = await read_after(connection, organization_id, position, limit, epoch=epoch)
-    return changes, changes[-1].cursor if changes else cursor or encode(epoch, START)
+    return changes, changes[-1].cursor if changes else cursor or encode(epoch, max(START, pruned))
 
 
 async def read_after(

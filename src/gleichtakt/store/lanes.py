@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.store.database import new_id, wake_after_commit
@@ -21,6 +21,14 @@ from gleichtakt.store.database import new_id, wake_after_commit
 CHANNEL: Final = "lanes"
 WINDOW: Final = 4  # candidates looked at for each lane claimed
 WALK: Final = 64  # organizations visited per claim while the backlog is larger than that
+
+_FREE = "((lane.owner IS NULL AND lane.due <= now()) OR (lane.owner IS NOT NULL AND lane.lease_until <= now()))"
+_TAKE = """
+UPDATE lane SET owner = :owner, lease_until = now() + make_interval(secs => :lease_seconds), fence = fence + 1,
+    attempt = attempt + 1, last_served_at = now()
+FROM picked WHERE lane.id = picked.id
+RETURNING lane.id, lane.connection_id, lane.organization_id, lane.mailbox, lane.fence, lane.wake, lane.attempt
+"""
 
 #: Fair between organizations: each candidate's turn is its place among its organization's due lanes plus the lanes of
 #: that organization already being worked on. With a backlog beyond the window the earliest due might all be one
@@ -55,13 +63,17 @@ WITH RECURSIVE running AS (
     LEFT JOIN running USING (organization_id)
 ), picked AS (
     SELECT lane.id FROM lane JOIN (SELECT * FROM ranked ORDER BY turn, due LIMIT 2 * :limit) first ON first.id = lane.id
-    WHERE (lane.owner IS NULL AND lane.due <= now()) OR (lane.owner IS NOT NULL AND lane.lease_until <= now())
+    WHERE {_FREE}
     ORDER BY first.turn, first.due LIMIT :limit FOR UPDATE OF lane SKIP LOCKED
 )
-UPDATE lane SET owner = :owner, lease_until = now() + make_interval(secs => :lease_seconds), fence = fence + 1,
-    attempt = attempt + 1, last_served_at = now()
-FROM picked WHERE lane.id = picked.id
-RETURNING lane.id, lane.connection_id, lane.organization_id, lane.mailbox, lane.fence, lane.wake, lane.attempt
+{_TAKE}
+""")
+
+_CLAIM_THESE = text(f"""
+WITH picked AS (
+    SELECT id FROM lane WHERE id = ANY(:ids) AND {_FREE} ORDER BY id FOR UPDATE SKIP LOCKED
+)
+{_TAKE}
 """)
 
 _FINISH = text("""
@@ -111,10 +123,22 @@ async def claim(connection: AsyncConnection, owner: str, limit: int, lease_secon
     rows = await connection.execute(
         _CLAIM, {"owner": owner, "limit": limit, "window": WINDOW * limit, "lease_seconds": float(lease_seconds)}
     )
+    return _claims(rows, owner)
+
+
+def _claims(rows: Iterable[Row[Any]], owner: str) -> list[Claim]:
     return [
         Claim(row.id, row.connection_id, row.organization_id, row.mailbox, row.fence, row.wake, owner, row.attempt)
         for row in rows
     ]
+
+
+async def claim_these(connection: AsyncConnection, owner: str, lane_ids: Sequence[UUID], lease_seconds: float) -> list[Claim]:
+    """Take those of these lanes that are due and free, or whose lease has ended; for work asked for by name."""
+    rows = await connection.execute(
+        _CLAIM_THESE, {"owner": owner, "ids": sorted(lane_ids), "lease_seconds": float(lease_seconds)}
+    )
+    return _claims(rows, owner)
 
 
 async def finish(connection: AsyncConnection, claim: Claim, next_due: datetime | None, *, failed: bool = False) -> bool:

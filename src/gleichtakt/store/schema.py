@@ -89,7 +89,10 @@ instance = Table(
     Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True),
     _uuid("epoch"),
     _text("mode", "live"),  # live | verify (dry run until an operator confirms)
-    _text("host"),
+    _text("reason"),  # why it is being verified: restored | copied | moved | rolled_back
+    _text("database_id"),  # of the PostgreSQL database it was bound to; empty: not yet bound
+    _text("host"),  # of the data folder, where the database lives in it
+    _int("beat", 0, big=True),  # counts heartbeats; never goes back unless the database does
     _time("heartbeat_at"),
     _int("pruned_xid", 0, big=True),  # the change feed is complete after this position only
     _int("pruned_id", 0, big=True),
@@ -557,6 +560,8 @@ webhook = Table(
     _int("attempt"),
     _time("retry_at"),
     _text("last_status"),
+    _text("owner", null=True),  # delivers at the moment, on a lease: one at a time keeps the order
+    _time("lease_until"),
     _int("version", 1, big=True),
     _time("created_at", now=True),
     _time("updated_at", now=True),
@@ -578,6 +583,17 @@ outbox = Table(
     _text("error_code"),
     Index("outbox_run_at_ix", "run_at", postgresql_where=text("owner IS NULL")),
     Index("outbox_key_ix", "key", unique=True, postgresql_where=text("key IS NOT NULL AND owner IS NULL")),
+)
+
+#: What is done now and then by one process of all: retention, the nightly roll of the window.
+chore = Table(
+    "chore",
+    metadata,
+    _text("name", key=True),
+    _time("due", now=True),
+    _time("done_at"),
+    _text("owner", null=True),
+    _time("lease_until"),
 )
 
 # --- settings, people, audit -------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from alembic import op
 from sqlalchemy import DDL
 
-from gleichtakt.store.schema import PARTITIONED, PARTITIONS, metadata
+from gleichtakt.store.database import new_id
+from gleichtakt.store.schema import PARTITIONED, PARTITIONS, instance, metadata
 
 revision = "0001"
 down_revision = None
@@ -21,3 +22,4 @@ def upgrade() -> None:
                     f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {number})"
                 )
             )
+    connection.execute(instance.insert().values(id=1, epoch=new_id()))
