@@ -13,14 +13,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from itertools import islice, pairwise
 
-from dateutil.rrule import rrulestr
+from gleichtakt.errors import Permanent
+from gleichtakt.model.point import Day, Zoned, wall_of
+from gleichtakt.model.rule import Rule, parse_rule
+from gleichtakt.model.rule_walk import Budget, walk
 
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 MAX_TEXT = 64_000  # characters of one VTIMEZONE
 MAX_OBSERVANCES = 1_000
 MAX_ONSETS = 2_000  # of all observances together
 
-_BEFORE_ALL = datetime.min  # naive UTC
+_BEFORE_ALL = datetime.min  # noqa: DTZ901 - naive UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +120,23 @@ def offset(text: str) -> timedelta:
 def transitions(parts: Sequence[Observance]) -> tuple[Transition, ...]:
     """Give the changes of the clock in order, the first with the offset that held before it."""
     standard = next((part.offset_to for part in parts if not part.is_daylight), parts[0].offset_from)
-    found = sorted(
-        (
-            Transition(
-                _utc(onset, part.offset_from),
-                part.offset_from,
-                part.offset_to,
-                part.name,
-                part.offset_to - standard if part.is_daylight else timedelta(),
-            )
-            for part in parts
-            for onset in islice(_onsets(part), MAX_ONSETS)
-        ),
-        key=lambda transition: transition.at,
-    )
+    try:
+        found = sorted(
+            (
+                Transition(
+                    _utc(onset, part.offset_from),
+                    part.offset_from,
+                    part.offset_to,
+                    part.name,
+                    part.offset_to - standard if part.is_daylight else timedelta(),
+                )
+                for part in parts
+                for onset in islice(_onsets(part), MAX_ONSETS)
+            ),
+            key=lambda transition: transition.at,
+        )
+    except Permanent:
+        raise ValueError("the rules of the VTIMEZONE repeat too often") from None
     chained = [replace(later, before=earlier.after) for earlier, later in pairwise(found)]
     return (replace(found[0], before=_offset_before(parts, found[0])), *chained)
 
@@ -148,43 +154,59 @@ def _utc(wall: datetime, at_offset: timedelta) -> datetime:
 
 
 def _onsets(part: Observance) -> Iterator[datetime]:
+    """Yield the onsets up to LAST_YEAR; a rule from 1601 is walked from FIRST_YEAR on."""
     yield part.start
     yield from part.dates
     if not part.rule:
         return
-    start, rule = _hurried(part)
-    if "UNTIL=" in rule:
-        rule = ";".join(_local_until(piece, part.offset_from) for piece in rule.split(";"))
-    if not rule.startswith("FREQ=YEARLY") and "FREQ=YEARLY" not in rule:
-        raise ValueError("only yearly rules are understood in a VTIMEZONE")
-    last = datetime(LAST_YEAR, 12, 31)  # noqa: DTZ001 - wall clock
-    for onset in rrulestr(rule, dtstart=start):
-        if onset > last:
-            return
+    rule = parse_rule(part.rule)
+    last = _last_onset(rule, part.offset_from)
+    for onset in walk(rule, part.start, Budget(), since=datetime(FIRST_YEAR, 1, 1), before=last + timedelta(seconds=1)):  # noqa: DTZ001
         if onset > part.start:
             yield onset
 
 
-def _hurried(part: Observance) -> tuple[datetime, str]:
-    """Let a rule from 1601 begin in 1900: nobody asks for the centuries between."""
-    counts = "COUNT=" in part.rule or ("INTERVAL=" in part.rule and "INTERVAL=1;" not in part.rule + ";")
-    if part.start.year >= FIRST_YEAR or counts:
-        return part.start, part.rule
-    leap_safe = part.start.replace(year=FIRST_YEAR, day=min(part.start.day, 28))
-    return (leap_safe if "BY" in part.rule else part.start), part.rule
+def _last_onset(rule: Rule, at_offset: timedelta) -> datetime:
+    """Give the last moment on the clock the onsets are counted on; UNTIL may be in UTC, or a day to its end."""
+    last = datetime(LAST_YEAR, 12, 31)  # noqa: DTZ001 - wall clock
+    if rule.until is None:
+        return last
+    until = wall_of(rule.until)
+    if isinstance(rule.until, Zoned):
+        until = _shifted(until, at_offset)
+    elif isinstance(rule.until, Day):
+        until = _shifted(until, timedelta(hours=23, minutes=59, seconds=59))
+    return min(last, until)
 
 
-def _local_until(piece: str, at_offset: timedelta) -> str:
-    """Turn UNTIL in UTC into the wall clock the onsets are counted on; a date holds to its end."""
-    name, _, value = piece.partition("=")
-    if name != "UNTIL":
-        return piece
-    until = _moment(value)
-    if value.endswith("Z"):
-        until += at_offset
-    elif "T" not in value:
-        until += timedelta(hours=23, minutes=59, seconds=59)
-    return f"UNTIL={until:%Y%m%dT%H%M%S}"
+def write_rules(tzid: str, parts: Sequence[Observance]) -> str:
+    """Give the VTIMEZONE text of some rules in one form, so that equal rules are equal texts."""
+    lines = ["BEGIN:VTIMEZONE", f"TZID:{tzid}"]
+    for part in sorted(parts, key=lambda part: (part.start, part.is_daylight, part.rule)):
+        kind = "DAYLIGHT" if part.is_daylight else "STANDARD"
+        lines += [f"BEGIN:{kind}", f"DTSTART:{_basic(part.start)}"]
+        lines += [f"RDATE:{_basic(onset)}" for onset in sorted(part.dates)]
+        lines += [f"RRULE:{part.rule}"] if part.rule else []
+        lines += [f"TZNAME:{part.name}"] if part.name else []
+        lines += [f"TZOFFSETFROM:{_signed(part.offset_from)}", f"TZOFFSETTO:{_signed(part.offset_to)}", f"END:{kind}"]
+    return "\n".join([*lines, "END:VTIMEZONE"])
+
+
+def normal_rules(text: str) -> str:
+    """Bring a VTIMEZONE text to the form of `write_rules`. Raises ValueError where it states no rules."""
+    normal = write_rules(tzid_of(text), observances(text))
+    read_rules(normal)
+    return normal
+
+
+def _basic(wall: datetime) -> str:
+    return wall.isoformat().replace("-", "").replace(":", "")
+
+
+def _signed(found: timedelta) -> str:
+    sign, seconds = ("-", -found) if found < timedelta() else ("+", found)
+    minutes, rest = divmod(int(seconds.total_seconds()), 60)
+    return f"{sign}{minutes // 60:02}{minutes % 60:02}" + (f"{rest:02}" if rest else "")
 
 
 class RuleZone(tzinfo):

@@ -2,7 +2,7 @@
 
 Rules come from the `tzdata` package alone, never from the machine, so that two machines agree on an hour. A custom
 zone is named by its own text (``BEGIN:VTIMEZONE…``), so that equal ids with different rules never meet. Names other
-systems use are resolved in `zone_names`.
+systems use are resolved in `zone_spelling`.
 """
 
 from __future__ import annotations
@@ -78,6 +78,27 @@ def canonical_zone(name: str) -> str:
 def zone_names() -> tuple[str, ...]:
     """Give the canonical names, sorted: what a person may choose from."""
     return tuple(sorted(set(_canonical_names().values())))
+
+
+def iana_from_windows(name: str, territory: str = "001") -> str | None:
+    """Give the IANA zone of a Windows id, for a territory (``AT``) where it has one of its own."""
+    from gleichtakt.model import zone_spelling
+
+    return zone_spelling.iana_from_windows(name, territory)
+
+
+def windows_from_iana(name: str) -> str | None:
+    """Give the Windows id of an IANA zone; None where no Windows zone has its rules."""
+    from gleichtakt.model import zone_spelling
+
+    return zone_spelling.windows_from_iana(name)
+
+
+def resolve_zone(tzid: str, vtimezone: str | None, calendar_default: str, year: int | None = None) -> tuple[str, str]:
+    """Give the zone that another system's name means, and the code of a warning or nothing (see `zone_spelling`)."""
+    from gleichtakt.model import zone_spelling
+
+    return zone_spelling.resolve_zone(tzid, vtimezone, calendar_default, year or zone_spelling.DEFAULT_YEAR)
 
 
 @lru_cache(maxsize=256)
