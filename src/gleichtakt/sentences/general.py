@@ -105,4 +105,52 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="It is neither copied nor deleted, and read again when it changes; correct it at its source.",
         remedy_de="Er wird weder kopiert noch gelöscht und bei Änderung neu gelesen; an der Quelle berichtigen.",
     ),
+    "general.broken_off": sentence(
+        en="{host} broke the connection before the answer was complete.",
+        de="{host} hat die Verbindung vor dem Ende der Antwort beendet.",
+        remedy_en="It is tried again by itself; if it stays so, look at proxies and the load of that server.",
+        remedy_de="Der Versuch wird von selbst wiederholt; bleibt es dabei, Proxys und die Last jenes Servers prüfen.",
+    ),
+    "general.answer_too_large": sentence(
+        en="{host} sent more than {most} in one answer.",
+        de="{host} schickte mehr als {most} in einer Antwort.",
+        remedy_en="Check that the address leads to a calendar; otherwise split the calendar there.",
+        remedy_de="Prüfen, ob die Adresse zu einem Kalender führt; sonst den Kalender dort teilen.",
+    ),
+    "general.storage_full": sentence(
+        en="{host} has no room left for this account.",
+        de="{host} hat für dieses Konto keinen Platz mehr.",
+        remedy_en="Raise the quota or remove old data there; it is tried again by itself.",
+        remedy_de="Dort das Kontingent erhöhen oder alte Daten entfernen; der Versuch wird von selbst wiederholt.",
+    ),
+    "general.unencrypted": sentence(
+        en="{host} would be reached without encryption.",
+        de="{host} würde unverschlüsselt angesprochen.",
+        remedy_en="Use an address with https, or set `allow_insecure` on the connection if the network is trusted.",
+        remedy_de="Eine Adresse mit https verwenden oder in einem vertrauten Netz `allow_insecure` in der Verbindung setzen.",
+    ),
+    "general.redirect_refused": sentence(
+        en="{host} sends us on to {target}, which is not approved or not encrypted.",
+        de="{host} verweist auf {target}; dieser Host ist nicht freigegeben oder unverschlüsselt.",
+        remedy_en="If {target} is right, add it to `approved_hosts` of the connection or enter its address directly.",
+        remedy_de="Stimmt {target}, den Namen in `approved_hosts` der Verbindung aufnehmen oder seine Adresse direkt eintragen.",
+    ),
+    "general.private_address": sentence(
+        en="{host} lies inside a private network and is not reached from here.",
+        de="{host} liegt in einem privaten Netz und wird nicht angesprochen.",
+        remedy_en="If that is meant, add the host or network to `allow_private_hosts` (server) or `private_hosts` (connection).",
+        remedy_de="Ist das gewollt: Host oder Netz in `allow_private_hosts` (Server) oder `private_hosts` (Verbindung) eintragen.",
+    ),
+    "general.bad_address": sentence(
+        en="The address of {host} cannot be read.",
+        de="Die Adresse von {host} ist nicht lesbar.",
+        remedy_en="Enter an address such as https://calendar.example.com/dav/.",
+        remedy_de="Eine Adresse wie https://calendar.example.com/dav/ eintragen.",
+    ),
+    "general.bad_trust": sentence(
+        en="The stored certificate or pin cannot be read: {reason}.",
+        de="Das hinterlegte Zertifikat oder der Pin ist nicht lesbar: {reason}.",
+        remedy_en="Store the authority as PEM (-----BEGIN CERTIFICATE-----), the pin as SHA-256 in hex or base64.",
+        remedy_de="Die Stelle als PEM (-----BEGIN CERTIFICATE-----) und den Pin als SHA-256 in Hex oder Base64 hinterlegen.",
+    ),
 }

@@ -1,0 +1,86 @@
+"""One calendar object as bytes and as a series. Pure.
+
+Reading takes a resource as a whole: a resource with one broken component is unreadable, because half a series would
+look like deleted occurrences. Writing patches what was read and leaves the rest byte for byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gleichtakt.errors import Permanent, Scope, Trouble
+from gleichtakt.model import ics
+from gleichtakt.model.event import Event, Response, Series
+from gleichtakt.providers.caldav import oddities
+from gleichtakt.providers.protocol import Etag, Href, Mark, Seen, Unreadable
+
+
+def read_object(
+    href: Href, etag: Etag, data: bytes, mine: frozenset[str] = frozenset(), *, repaired: bool = False
+) -> Seen | Unreadable | None:
+    """Read one resource; None when it holds no event. mine: our addresses, lower case. repaired: characters were replaced."""
+    try:
+        series = _only_series(data)
+    except Trouble as trouble:
+        return Unreadable(href, etag, trouble, data)
+    if series is None:
+        return None
+    if repaired and "�".encode() in data:
+        series = replace(series, warnings=(*series.warnings, "caldav.control_characters"))
+    marker, key, foreign = oddities.marks_of(data)
+    return Seen(
+        href,
+        etag,
+        series,
+        marker=marker,
+        key=key,
+        is_organizer=is_organizer(series.event, mine),
+        response=response_of(series.event, mine),
+        foreign_marker=foreign,
+    )
+
+
+def _only_series(data: bytes) -> Series | None:
+    reading = ics.read_calendar(data)
+    for broken in reading.broken:
+        raise Permanent(broken.code, Scope.SERIES, **broken.params)
+    if len({series.uid for series in reading.series}) > 1:
+        raise Permanent("caldav.several_uids", Scope.SERIES, count=str(len(reading.series)))
+    return reading.series[0] if reading.series else None
+
+
+def series_in(data: bytes) -> Series | None:
+    """Give the series of a resource, None when it cannot be read or holds none."""
+    try:
+        return _only_series(data)
+    except Trouble:
+        return None
+
+
+def is_organizer(event: Event, mine: frozenset[str]) -> bool:
+    """Say whether we organize an event: no one else does."""
+    return event.organizer is None or not event.attendees or event.organizer.email.lower() in mine
+
+
+def response_of(event: Event, mine: frozenset[str]) -> str:
+    """Give our own answer."""
+    if event.organizer is not None and event.organizer.email.lower() in mine:
+        return Response.ORGANIZER.value
+    return next((person.response.value for person in event.attendees if person.email.lower() in mine), Response.NONE.value)
+
+
+def compose(series: Series, key: str, mark: Mark) -> bytes:
+    """Write a new resource with our mark."""
+    marks = [(oddities.MARK, mark.text), (oddities.KEY, key)]
+    return oddities.clean_text(ics.write_calendar([series], extra={series.uid: [pair for pair in marks if pair[1]]}))
+
+
+def patched(data: bytes, base: Series, new: Series, fields: frozenset[str], mark: Mark) -> bytes:
+    """Change the named fields of a resource and nothing else; a mark of ours on it becomes the one given."""
+    changed = ics.patch(ics.parse(data), base, new, fields)
+    for event in changed.named("VEVENT") if mark.text else ():
+        event.lines = [
+            line._replace(value=mark.text, raw=None) if line.name == oddities.MARK and line.value != mark.text else line
+            for line in event.lines
+        ]
+    return oddities.clean_text(changed.write())
