@@ -18,7 +18,7 @@ from typing import NamedTuple
 from gleichtakt.errors import Permanent, Scope
 from gleichtakt.model.event import Event, Override, Series
 from gleichtakt.model.point import Day, Floating, Point, Timespan, Zoned, instant, wall_of, with_wall
-from gleichtakt.model.rule import Freq, Rule, fit_rule, fit_until, lines_of, local_until, parse_rule, rules_of, write_rule
+from gleichtakt.model.rule import Freq, Rule, fit_rule, fit_until, lines_of, local_until, parse_rule, rules_of, write_rules
 from gleichtakt.model.rule_repair import repair_rule
 from gleichtakt.model.rule_walk import Budget, walk
 from gleichtakt.model.slot import same_slot, slot_key
@@ -31,7 +31,10 @@ __all__ = [
     "canonical_rule",
     "expand",
     "is_slot",
+    "match_slot",
     "occurrence_event",
+    "orphans",
+    "readings",
     "repair_rule",
     "same_slot",
     "slot_key",
@@ -41,6 +44,7 @@ __all__ = [
 MAX_OCCURRENCES = 20_000  # of one series in one window; half a century of working days
 
 _EARLIEST, _LATEST = wall_of(Day(date.min)), datetime.combine(date.max, time(23, 59, 59))
+_EPOCH, _EPOCH_UTC = wall_of(Day(date(1970, 1, 1))), datetime(1970, 1, 1, tzinfo=UTC)
 _SLACK = timedelta(hours=26)  # what a local clock may differ from UTC, and a little
 
 
@@ -77,7 +81,7 @@ def canonical_rule(text: str, start: Point) -> str:
     rules = [fit_rule(parse_rule(line), start) for line in lines_of(text)]
     if not any(not rule.excludes for rule in rules):
         raise ValueError("expected a rule such as FREQ=WEEKLY;BYDAY=MO")
-    return "\n".join(sorted({write_rule(rule) for rule in rules}, key=lambda line: (line.startswith("EXRULE:"), line)))
+    return write_rules(rules)
 
 
 def occurrence_event(event: Event, slot: Point) -> Event:
@@ -106,6 +110,34 @@ def is_slot(series: Series, point: Point) -> bool:
     return wall in slots(series, wall, _clamped(wall, timedelta(seconds=1)))
 
 
+def match_slot(series: Series, point: Point) -> Point | None:
+    """Find the slot another system means by a point: the same reading, else the same instant, else the one of that day.
+
+    Instants part from readings in the gap of a clock change, and where the rules of a zone changed after the exception
+    was written. None where no slot fits, or several do.
+    """
+    start = series.event.start
+    wanted = same_slot(start, point)
+    wall = wall_of(wanted)
+    near = slots(series, _clamped(wall, -_SLACK), _clamped(wall, _SLACK))
+    if wall in near:
+        return wanted if wall != wall_of(start) else start
+    if isinstance(start, Zoned):
+        zone = zone_of(start.tzid)
+        same = [slot for slot in near if instant(_slot_at(start, slot), zone) == instant(wanted, zone)]
+    else:
+        same = []
+    same = same or [slot for slot in near if slot.date() == wall.date()]
+    return _slot_at(start, same[0]) if len(same) == 1 else None
+
+
+def orphans(series: Series) -> tuple[Override, ...]:
+    """Give the overrides whose slot the series does not have: they are shown, and someone should look at them."""
+    if series.is_detached:
+        return ()
+    return tuple(override for override in series.overrides if not is_slot(series, override.recurrence_id))
+
+
 def slots(series: Series, since: datetime, before: datetime) -> list[datetime]:
     """Give the readings of all slots from *since* to *before*, on the series' own clock, deleted ones among them.
 
@@ -122,13 +154,13 @@ def _walls(series: Series, budget: Budget, since: datetime | None, before: datet
     """
     start = series.event.start
     rules = rules_of(series.rrule)
-    streams = [_of_rule(rule, start, budget, since, before) for rule in rules if not rule.excludes]
+    streams = [readings(rule, start, budget, since, before) for rule in rules if not rule.excludes]
     if len(rules) == 1 and streams and not series.rdate:
         return streams[0]
     listed = [wall_of(point) for point in series.rdate]
     if not streams:
         listed.append(wall_of(start))
-    taken = heapq.merge(*(_of_rule(rule, start, budget, since, before) for rule in rules if rule.excludes))
+    taken = heapq.merge(*(readings(rule, start, budget, since, before) for rule in rules if rule.excludes))
     return _joined(heapq.merge(*streams, sorted(listed)), taken)
 
 
@@ -144,8 +176,13 @@ def _joined(walls: Iterator[datetime], taken: Iterator[datetime]) -> Iterator[da
         last = wall
 
 
-def _of_rule(rule: Rule, start: Point, budget: Budget, since: datetime | None, before: datetime | None) -> Iterator[datetime]:
-    """Yield a rule's readings up to its UNTIL, which counts as an instant where the start has a zone."""
+def readings(
+    rule: Rule, start: Point, budget: Budget, since: datetime | None = None, before: datetime | None = None
+) -> Iterator[datetime]:
+    """Yield a rule's readings up to its UNTIL, which counts as an instant where the start has a zone.
+
+    since, before: as for `walk`; readings before *since* may come too.
+    """
     walls = walk(rule, wall_of(start), budget, since, before)
     return walls if rule.until is None else _until(walls, fit_until(rule.until, start), start)
 
@@ -156,7 +193,7 @@ def _until(walls: Iterator[datetime], until: Point, start: Point) -> Iterator[da
         return takewhile(limit.__ge__, walls)
     zone, moment = zone_of(start.tzid), limit.replace(tzinfo=UTC)
     sure, past = _clamped(limit, -_SLACK), _clamped(limit, _SLACK)
-    return takewhile(lambda wall: wall < sure or (wall < past and _utc(wall, zone) <= moment), walls)
+    return takewhile(lambda wall: wall < sure or (wall < past and instant(Floating(wall), zone) <= moment), walls)
 
 
 # --- occurrences -------------------------------------------------------------------------------------------------
@@ -199,7 +236,7 @@ def _plain(series: Series, window: Timespan, reader: tzinfo) -> Iterator[Occurre
     for wall in _walls(series, Budget(), since, before):
         if wall in absent:
             continue
-        start, end = span(begin if wall == begin else wall)  # the start may be the second of two equal readings
+        start, end = span(begin if begin.fold and wall == begin else wall)
         if start < closes and (end > opens or start == end == opens):
             yield Occurrence(start, end, wall, event)
         elif wall >= before:
@@ -215,26 +252,31 @@ def _spans(event: Event, reader: tzinfo) -> Callable[[datetime], tuple[datetime,
     start_zone, end_zone = (zone_of(p.tzid) if isinstance(p, Zoned) else reader for p in (event.start, event.end))
     length = wall_of(event.end) - wall_of(event.start)
 
+    kept = max(length, timedelta(0))
+    years = abs(length).days // 365 + 1
+    first, last = 1 + years, 9999 - years
+    start_offset, end_offset = start_zone.utcoffset, end_zone.utcoffset
+
     def span(wall: datetime) -> tuple[datetime, datetime]:
-        try:
-            start, end = _utc(wall, start_zone), _utc(wall + length, end_zone)
-        except OverflowError:
-            return instant(Floating(wall), start_zone), instant(Floating(_clamped(wall, length)), end_zone)
-        if end - start != length and start_zone is end_zone and _is_gap(wall, start, start_zone):
-            end = start + length
-        return start, end if end > start else start
+        if not first < wall.year < last:
+            return _edge_span(wall, length, start_zone, end_zone)
+        since_epoch = wall - _EPOCH  # subtraction, because `replace(tzinfo=…)` costs ten times as much
+        ahead, ahead_at_end = start_offset(wall), end_offset(wall + length)
+        start = _EPOCH_UTC + (since_epoch - ahead)  # type: ignore[operator]
+        if ahead == ahead_at_end:
+            return start, start + kept
+        end = _EPOCH_UTC + (since_epoch + length - ahead_at_end)  # type: ignore[operator]
+        if start_zone is end_zone and start.astimezone(start_zone).replace(tzinfo=None) != wall:
+            end = start + kept
+        return start, max(start, end)
 
     return span
 
 
-def _utc(wall: datetime, zone: tzinfo) -> datetime:
-    if not 1 < wall.year < 9999:
-        return instant(Floating(wall), zone)
-    return wall.replace(tzinfo=zone).astimezone(UTC)
-
-
-def _is_gap(wall: datetime, start: datetime, zone: tzinfo) -> bool:
-    return 1 < wall.year < 9999 and start.astimezone(zone).replace(tzinfo=None) != wall
+def _edge_span(wall: datetime, length: timedelta, start_zone: tzinfo, end_zone: tzinfo) -> tuple[datetime, datetime]:
+    """Give the instants at the edges of the calendar, where a zone could lead out of it."""
+    start, end = instant(Floating(wall), start_zone), instant(Floating(_clamped(wall, length)), end_zone)
+    return start, max(start, end)
 
 
 def _changed(override: Override, reader: tzinfo) -> Occurrence:

@@ -7,7 +7,7 @@ Source: RFC 5545 §3.3.10, RFC 7529 (RSCALE and SKIP).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from enum import IntEnum, StrEnum
@@ -295,6 +295,11 @@ def write_rule(rule: Rule) -> str:
     if rule.count is not None:
         parts.append(("COUNT", str(rule.count)))
     return ("EXRULE:" if rule.excludes else "") + ";".join(f"{name}={value}" for name, value in parts)
+
+
+def write_rules(rules: Iterable[Rule]) -> str:
+    """Write the rules of a series, each once, one per line; what excludes comes last."""
+    return "\n".join(sorted({write_rule(rule) for rule in rules}, key=lambda line: (line.startswith("EXRULE:"), line)))
 
 
 def write_days(days: tuple[tuple[int, int], ...]) -> str:

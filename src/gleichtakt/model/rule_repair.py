@@ -46,7 +46,7 @@ from gleichtakt.model.rule import (
     read_weekday,
     without_ordinals,
     write_days,
-    write_rule,
+    write_rules,
 )
 from gleichtakt.model.rule_walk import Budget, walk
 
@@ -59,17 +59,14 @@ def repair_rule(text: str, start: Point) -> tuple[str, tuple[str, ...]]:
 
     Empty where only the first instance stands. Raises ValueError for calendars that are not Gregorian.
     """
-    written: list[str] = []
+    rules: list[Rule] = []
     codes: list[str] = []
     for line in lines_of(text):
         rule, found = _repair_line(line, start)
         codes += found
-        if rule is not None:
-            written.append(write_rule(rule))
-    ordered = sorted(set(written), key=lambda line: (line.startswith("EXRULE:"), line))
-    if not any(not line.startswith("EXRULE:") for line in ordered):
-        ordered = []
-    return "\n".join(ordered), tuple(dict.fromkeys(codes))
+        rules += [rule] if rule is not None else []
+    goes_on = any(not rule.excludes for rule in rules)
+    return write_rules(rules) if goes_on else "", tuple(dict.fromkeys(codes))
 
 
 def _repair_line(line: str, start: Point) -> tuple[Rule | None, list[str]]:

@@ -7,11 +7,11 @@ it against python-dateutil. Days are handled as ordinals (`date.toordinal`), whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from itertools import count as counting
-from itertools import product
+from itertools import islice, product, takewhile
 
 from gleichtakt.errors import Permanent, Scope
 from gleichtakt.model.rule import Freq, Rule, Skip
@@ -19,6 +19,7 @@ from gleichtakt.model.rule import Freq, Rule, Skip
 MAX_STEPS = 200_000  # periods looked at and readings produced in one walk: about a tenth of a second
 
 _LAST = date.max.toordinal()
+_END = datetime.combine(date.max, time.max)
 _PER_DAY = {Freq.HOURLY: 24, Freq.MINUTELY: 1440, Freq.SECONDLY: 86400}
 #: Periods in 400 years, after which the calendar repeats to the weekday: silent for so long is silent for ever.
 _CYCLE = {Freq.YEARLY: 400, Freq.MONTHLY: 4_800, Freq.WEEKLY: 20_871, Freq.DAILY: 146_097}
@@ -44,31 +45,29 @@ def walk(
 ) -> Iterator[datetime]:
     """Yield the readings of a rule from its start on, in order, without UNTIL.
 
-    since, before: a hint which part is wanted, half-open; readings outside it may still come first, none after it.
+    since, before: a hint which part is wanted, half-open; readings before it may still come first, none after it.
     A start that the rule does not hit is not among them and does not count.
     """
+    if (even := _even(rule, start)) is not None:
+        return _by_addition(rule, *even, budget, since, before)
     filled = fill(rule, start)
     lower = start if since is None or rule.count is not None else max(start, since)
-    readings = _by_days(filled, start, lower, before, budget) if rule.freq <= Freq.DAILY else _by_units(
-        filled, start, lower, before, budget
-    )  # fmt: skip
-    left = rule.count if rule.count is not None else -1
-    for reading in readings:
-        if left == 0 or (before is not None and reading >= before):
-            return
-        left -= 1
-        yield reading
+    by = _by_days if rule.freq <= Freq.DAILY else _by_units
+    readings = by(filled, start, lower, before, budget)
+    if before is not None:
+        readings = takewhile(before.__gt__, readings)
+    return readings if rule.count is None else islice(readings, rule.count)
 
 
 def fill(rule: Rule, start: datetime) -> Rule:
     """Take from the start what the rule leaves open (RFC 5545 §3.3.10, «derived from DTSTART»)."""
-    if rule.freq < Freq.HOURLY and not rule.by_hour:
-        rule = replace(rule, by_hour=(start.hour,))
-    if rule.freq < Freq.MINUTELY and not rule.by_minute:
-        rule = replace(rule, by_minute=(start.minute,))
-    if rule.freq < Freq.SECONDLY:
-        rule = replace(rule, by_second=tuple(sorted({min(s, 59) for s in rule.by_second})) or (start.second,))
-    return fill_days(rule, start)
+    seconds = tuple(sorted({min(second, 59) for second in rule.by_second}))  # a leap second has no place on our clocks
+    return replace(
+        fill_days(rule, start),
+        by_hour=rule.by_hour or ((start.hour,) if rule.freq < Freq.HOURLY else ()),
+        by_minute=rule.by_minute or ((start.minute,) if rule.freq < Freq.MINUTELY else ()),
+        by_second=seconds or ((start.second,) if rule.freq < Freq.SECONDLY else ()),
+    )
 
 
 def fill_days(rule: Rule, start: date) -> Rule:
@@ -84,35 +83,96 @@ def fill_days(rule: Rule, start: date) -> Rule:
     return rule
 
 
+# --- rules with one reading every so many days -------------------------------------------------------------------
+
+
+def _even(rule: Rule, start: datetime) -> tuple[datetime, timedelta] | None:
+    """Give the first reading and the step of a rule that is nothing but a step, as most are."""
+    if rule.freq not in (Freq.DAILY, Freq.WEEKLY) or len(rule.by_day) > 1 or _limits_more_than_weekdays(rule):
+        return None
+    if rule.freq == Freq.DAILY:
+        return (start, timedelta(days=min(rule.interval, _LAST))) if not rule.by_day else None
+    step = timedelta(days=min(7 * rule.interval, _LAST))
+    weekday = rule.by_day[0][1] if rule.by_day else start.weekday()
+    days = (weekday - rule.week_start) % 7 - (start.weekday() - rule.week_start) % 7
+    try:
+        return start + timedelta(days=days) + (step if days < 0 else timedelta(0)), step
+    except OverflowError:
+        return None
+
+
+def _limits_more_than_weekdays(rule: Rule) -> bool:
+    return bool(
+        rule.by_month
+        or rule.by_month_day
+        or rule.by_year_day
+        or rule.by_week_no
+        or rule.by_hour
+        or rule.by_minute
+        or rule.by_second
+        or rule.by_set_pos
+    )
+
+
+def _by_addition(
+    rule: Rule, first: datetime, step: timedelta, budget: Budget, since: datetime | None, before: datetime | None
+) -> Iterator[datetime]:
+    passed = max(0, (since - first) // step) if since is not None else 0
+    total = (min(before, _END) if before is not None else _END) - first
+    hits = -(-total // step) if rule.count is None else min(-(-total // step), rule.count)
+    if passed >= hits:
+        return
+    reading = first + passed * step
+    for _ in range(hits - passed - 1):
+        budget.left -= 1
+        if budget.left < 0:
+            budget.spend()
+        yield reading
+        reading += step
+    yield reading
+
+
 # --- rules that count in days or longer --------------------------------------------------------------------------
 
 
 def _by_days(rule: Rule, start: datetime, lower: datetime, before: datetime | None, budget: Budget) -> Iterator[datetime]:
-    clock = _Clock(rule.by_hour, rule.by_minute, rule.by_second)
-    times: Sequence[time] = tuple(clock) if len(clock) <= 1440 else clock
+    readings_of = _readings(rule)
+    last_day = before.toordinal() + 31 if before is not None else _LAST + 31  # SKIP and weeks reach a little back
     last: datetime | None = None
     silent = 0
-    for first_day, days in _periods(rule, start, lower):
-        if silent > _CYCLE[rule.freq] or (before is not None and first_day > before.toordinal() + 31):
+    for first_day, days in _PERIODS[rule.freq](rule, start, lower):
+        if silent > _CYCLE[rule.freq] or first_day > last_day:
             return
         budget.spend()
         silent += 1
-        for reading in _readings(rule, days, times):
+        for reading in readings_of(days):
             if reading < lower or (last is not None and reading <= last):  # SKIP may name a day twice
                 continue
-            budget.spend()
+            budget.left -= 1
+            if budget.left < 0:
+                budget.spend()
             silent, last = 0, reading
             yield reading
 
 
-def _readings(rule: Rule, days: Sequence[int], times: Sequence[time]) -> Iterator[datetime]:
+def _readings(rule: Rule) -> Callable[[Sequence[int]], Iterable[datetime]]:
+    """Give the function from the days of a period to its readings, BYSETPOS applied."""
+    clock = _Clock(rule.by_hour, rule.by_minute, rule.by_second)
+    times: Sequence[time] = tuple(clock) if len(clock) <= 1440 else clock
     combine, day_of = datetime.combine, date.fromordinal
-    if not rule.by_set_pos:
+
+    def every(days: Sequence[int]) -> Iterable[datetime]:
+        if len(times) == 1:
+            return [combine(day_of(day), times[0]) for day in days if 1 <= day <= _LAST]
         return (combine(day_of(day), moment) for day in days if 1 <= day <= _LAST for moment in times)
-    size = len(days) * len(times)
-    places = sorted({place - 1 if place > 0 else size + place for place in rule.by_set_pos})
-    found = (divmod(place, len(times)) for place in places if 0 <= place < size)
-    return (combine(day_of(days[day]), times[moment]) for day, moment in found if 1 <= days[day] <= _LAST)
+
+    def placed(days: Sequence[int]) -> Iterable[datetime]:
+        size = len(days) * len(times)
+        places = sorted({place - 1 if place > 0 else size + place for place in rule.by_set_pos})
+        found = (divmod(place, len(times)) for place in places if 0 <= place < size)
+        return (combine(day_of(days[day]), times[moment]) for day, moment in found if 1 <= days[day] <= _LAST)
+
+    return placed if rule.by_set_pos else every
 
 
 class _Clock(Sequence[time]):
@@ -130,11 +190,6 @@ class _Clock(Sequence[time]):
         rest, second = divmod(place, len(self.seconds))
         hour, minute = divmod(rest, len(self.minutes))
         return time(self.hours[hour], self.minutes[minute], self.seconds[second])
-
-
-def _periods(rule: Rule, start: datetime, lower: datetime) -> Iterator[tuple[int, Sequence[int]]]:
-    """Yield each period's first day and the days hit in it, beginning with the one that holds *lower*."""
-    return _PERIODS[rule.freq](rule, start, lower)
 
 
 def _years(rule: Rule, start: datetime, lower: datetime) -> Iterator[tuple[int, Sequence[int]]]:
@@ -174,6 +229,7 @@ def _days(rule: Rule, start: datetime, lower: datetime) -> Iterator[tuple[int, S
         yield abs(day), (day,) if hit else ()
 
 
+#: For each frequency the first days of its periods and the days hit in them, beginning with the one that holds *lower*.
 _PERIODS: dict[Freq, Callable[[Rule, datetime, datetime], Iterator[tuple[int, Sequence[int]]]]] = {
     Freq.YEARLY: _years,
     Freq.MONTHLY: _months,
