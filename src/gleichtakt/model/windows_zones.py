@@ -7,26 +7,28 @@ that Windows has made since stand in `zone_spelling`. A line that begins a zone 
 
 TEXT = """\
 Dateline Standard Time = Etc/GMT+12 | (UTC-12:00) International Date Line West
+  ZZ:Etc/GMT+12
 UTC-11 = Etc/GMT+11 | (UTC-11:00) Coordinated Universal Time-11
-  AS:Pacific/Pago_Pago NU:Pacific/Niue UM:Pacific/Midway
+  AS:Pacific/Pago_Pago NU:Pacific/Niue UM:Pacific/Midway ZZ:Etc/GMT+11
 Aleutian Standard Time = America/Adak | (UTC-10:00) Aleutian Islands
   US:America/Adak
 Hawaiian Standard Time = Pacific/Honolulu | (UTC-10:00) Hawaii
-  CK:Pacific/Rarotonga PF:Pacific/Tahiti US:Pacific/Honolulu
+  CK:Pacific/Rarotonga PF:Pacific/Tahiti US:Pacific/Honolulu ZZ:Etc/GMT+10
 Marquesas Standard Time = Pacific/Marquesas | (UTC-09:30) Marquesas Islands
   PF:Pacific/Marquesas
 Alaskan Standard Time = America/Anchorage | (UTC-09:00) Alaska
   US:America/Anchorage US:America/Juneau US:America/Metlakatla US:America/Nome US:America/Sitka US:America/Yakutat
 UTC-09 = Etc/GMT+9 | (UTC-09:00) Coordinated Universal Time-09
-  PF:Pacific/Gambier
+  PF:Pacific/Gambier ZZ:Etc/GMT+9
 Pacific Standard Time (Mexico) = America/Tijuana | (UTC-08:00) Baja California
   MX:America/Tijuana
 UTC-08 = Etc/GMT+8 | (UTC-08:00) Coordinated Universal Time-08
-  PN:Pacific/Pitcairn
+  PN:Pacific/Pitcairn ZZ:Etc/GMT+8
 Pacific Standard Time = America/Los_Angeles | (UTC-08:00) Pacific Time (US & Canada)
   CA:America/Vancouver US:America/Los_Angeles
 US Mountain Standard Time = America/Phoenix | (UTC-07:00) Arizona
   CA:America/Creston CA:America/Dawson_Creek CA:America/Fort_Nelson MX:America/Hermosillo US:America/Phoenix
+  ZZ:Etc/GMT+7
 Mountain Standard Time (Mexico) = America/Mazatlan | (UTC-07:00) Chihuahua, La Paz, Mazatlan
   MX:America/Mazatlan
 Mountain Standard Time = America/Denver | (UTC-07:00) Mountain Time (US & Canada)
@@ -36,7 +38,7 @@ Yukon Standard Time = America/Whitehorse | (UTC-07:00) Yukon
   CA:America/Whitehorse CA:America/Dawson
 Central America Standard Time = America/Guatemala | (UTC-06:00) Central America
   BZ:America/Belize CR:America/Costa_Rica EC:Pacific/Galapagos GT:America/Guatemala HN:America/Tegucigalpa
-  NI:America/Managua SV:America/El_Salvador
+  NI:America/Managua SV:America/El_Salvador ZZ:Etc/GMT+6
 Central Standard Time = America/Chicago | (UTC-06:00) Central Time (US & Canada)
   CA:America/Winnipeg CA:America/Rankin_Inlet CA:America/Resolute MX:America/Matamoros MX:America/Ojinaga
   US:America/Chicago US:America/Indiana/Knox US:America/Indiana/Tell_City US:America/Menominee
@@ -49,7 +51,7 @@ Canada Central Standard Time = America/Regina | (UTC-06:00) Saskatchewan
   CA:America/Regina CA:America/Swift_Current
 SA Pacific Standard Time = America/Bogota | (UTC-05:00) Bogota, Lima, Quito, Rio Branco
   BR:America/Rio_Branco BR:America/Eirunepe CA:America/Coral_Harbour CO:America/Bogota EC:America/Guayaquil
-  JM:America/Jamaica KY:America/Cayman PA:America/Panama PE:America/Lima
+  JM:America/Jamaica KY:America/Cayman PA:America/Panama PE:America/Lima ZZ:Etc/GMT+5
 Eastern Standard Time (Mexico) = America/Cancun | (UTC-05:00) Chetumal
   MX:America/Cancun
 Eastern Standard Time = America/New_York | (UTC-05:00) Eastern Time (US & Canada)
@@ -78,7 +80,7 @@ SA Western Standard Time = America/La_Paz | (UTC-04:00) Georgetown, La Paz, Mana
   CA:America/Blanc-Sablon CW:America/Curacao DM:America/Dominica DO:America/Santo_Domingo GD:America/Grenada
   GP:America/Guadeloupe GY:America/Guyana KN:America/St_Kitts LC:America/St_Lucia MF:America/Marigot
   MQ:America/Martinique MS:America/Montserrat PR:America/Puerto_Rico SX:America/Lower_Princes TT:America/Port_of_Spain
-  VC:America/St_Vincent VG:America/Tortola VI:America/St_Thomas
+  VC:America/St_Vincent VG:America/Tortola VI:America/St_Thomas ZZ:Etc/GMT+4
 Pacific SA Standard Time = America/Santiago | (UTC-04:00) Santiago
   CL:America/Santiago
 Newfoundland Standard Time = America/St_Johns | (UTC-03:30) Newfoundland
@@ -89,7 +91,7 @@ E. South America Standard Time = America/Sao_Paulo | (UTC-03:00) Brasilia
   BR:America/Sao_Paulo
 SA Eastern Standard Time = America/Cayenne | (UTC-03:00) Cayenne, Fortaleza
   AQ:Antarctica/Rothera AQ:Antarctica/Palmer BR:America/Fortaleza BR:America/Belem BR:America/Maceio BR:America/Recife
-  BR:America/Santarem FK:Atlantic/Stanley GF:America/Cayenne SR:America/Paramaribo
+  BR:America/Santarem FK:Atlantic/Stanley GF:America/Cayenne SR:America/Paramaribo ZZ:Etc/GMT+3
 Argentina Standard Time = America/Buenos_Aires | (UTC-03:00) City of Buenos Aires
   AR:America/Buenos_Aires AR:America/Argentina/La_Rioja AR:America/Argentina/Rio_Gallegos AR:America/Argentina/Salta
   AR:America/Argentina/San_Juan AR:America/Argentina/San_Luis AR:America/Argentina/Tucuman
@@ -105,12 +107,13 @@ Saint Pierre Standard Time = America/Miquelon | (UTC-03:00) Saint Pierre and Miq
 Bahia Standard Time = America/Bahia | (UTC-03:00) Salvador
   BR:America/Bahia
 UTC-02 = Etc/GMT+2 | (UTC-02:00) Coordinated Universal Time-02
-  BR:America/Noronha GS:Atlantic/South_Georgia
+  BR:America/Noronha GS:Atlantic/South_Georgia ZZ:Etc/GMT+2
 Azores Standard Time = Atlantic/Azores | (UTC-01:00) Azores
   GL:America/Scoresbysund PT:Atlantic/Azores
 Cape Verde Standard Time = Atlantic/Cape_Verde | (UTC-01:00) Cabo Verde Is.
-  CV:Atlantic/Cape_Verde
+  CV:Atlantic/Cape_Verde ZZ:Etc/GMT+1
 UTC = Etc/UTC | (UTC) Coordinated Universal Time
+  ZZ:Etc/UTC ZZ:Etc/GMT
 GMT Standard Time = Europe/London | (UTC+00:00) Dublin, Edinburgh, Lisbon, London
   ES:Atlantic/Canary FO:Atlantic/Faeroe GB:Europe/London GG:Europe/Guernsey IE:Europe/Dublin IM:Europe/Isle_of_Man
   JE:Europe/Jersey PT:Europe/Lisbon PT:Atlantic/Madeira
@@ -136,7 +139,7 @@ Central European Standard Time = Europe/Warsaw | (UTC+01:00) Sarajevo, Skopje, W
 W. Central Africa Standard Time = Africa/Lagos | (UTC+01:00) West Central Africa
   AO:Africa/Luanda BJ:Africa/Porto-Novo CD:Africa/Kinshasa CF:Africa/Bangui CG:Africa/Brazzaville CM:Africa/Douala
   DZ:Africa/Algiers GA:Africa/Libreville GQ:Africa/Malabo NE:Africa/Niamey NG:Africa/Lagos TD:Africa/Ndjamena
-  TN:Africa/Tunis
+  TN:Africa/Tunis ZZ:Etc/GMT-1
 Jordan Standard Time = Asia/Amman | (UTC+02:00) Amman
   JO:Asia/Amman
 GTB Standard Time = Europe/Bucharest | (UTC+02:00) Athens, Bucharest
@@ -153,7 +156,7 @@ West Bank Standard Time = Asia/Hebron | (UTC+02:00) Gaza, Hebron
   PS:Asia/Hebron PS:Asia/Gaza
 South Africa Standard Time = Africa/Johannesburg | (UTC+02:00) Harare, Pretoria
   BI:Africa/Bujumbura BW:Africa/Gaborone CD:Africa/Lubumbashi LS:Africa/Maseru MW:Africa/Blantyre MZ:Africa/Maputo
-  RW:Africa/Kigali SZ:Africa/Mbabane ZA:Africa/Johannesburg ZM:Africa/Lusaka ZW:Africa/Harare
+  RW:Africa/Kigali SZ:Africa/Mbabane ZA:Africa/Johannesburg ZM:Africa/Lusaka ZW:Africa/Harare ZZ:Etc/GMT-2
 FLE Standard Time = Europe/Kiev | (UTC+02:00) Helsinki, Kyiv, Riga, Sofia, Tallinn, Vilnius
   AX:Europe/Mariehamn BG:Europe/Sofia EE:Europe/Tallinn FI:Europe/Helsinki LT:Europe/Vilnius LV:Europe/Riga
   UA:Europe/Kiev
@@ -181,11 +184,11 @@ Russian Standard Time = Europe/Moscow | (UTC+03:00) Moscow, St. Petersburg
   RU:Europe/Moscow RU:Europe/Kirov UA:Europe/Simferopol
 E. Africa Standard Time = Africa/Nairobi | (UTC+03:00) Nairobi
   AQ:Antarctica/Syowa DJ:Africa/Djibouti ER:Africa/Asmera ET:Africa/Addis_Ababa KE:Africa/Nairobi KM:Indian/Comoro
-  MG:Indian/Antananarivo SO:Africa/Mogadishu TZ:Africa/Dar_es_Salaam UG:Africa/Kampala YT:Indian/Mayotte
+  MG:Indian/Antananarivo SO:Africa/Mogadishu TZ:Africa/Dar_es_Salaam UG:Africa/Kampala YT:Indian/Mayotte ZZ:Etc/GMT-3
 Iran Standard Time = Asia/Tehran | (UTC+03:30) Tehran
   IR:Asia/Tehran
 Arabian Standard Time = Asia/Dubai | (UTC+04:00) Abu Dhabi, Muscat
-  AE:Asia/Dubai OM:Asia/Muscat
+  AE:Asia/Dubai OM:Asia/Muscat ZZ:Etc/GMT-4
 Astrakhan Standard Time = Europe/Astrakhan | (UTC+04:00) Astrakhan, Ulyanovsk
   RU:Europe/Astrakhan RU:Europe/Ulyanovsk
 Azerbaijan Standard Time = Asia/Baku | (UTC+04:00) Baku
@@ -207,6 +210,7 @@ Afghanistan Standard Time = Asia/Kabul | (UTC+04:30) Kabul
 West Asia Standard Time = Asia/Tashkent | (UTC+05:00) Ashgabat, Tashkent
   AQ:Antarctica/Mawson KZ:Asia/Oral KZ:Asia/Almaty KZ:Asia/Aqtau KZ:Asia/Aqtobe KZ:Asia/Atyrau KZ:Asia/Qostanay
   MV:Indian/Maldives TF:Indian/Kerguelen TJ:Asia/Dushanbe TM:Asia/Ashgabat UZ:Asia/Tashkent UZ:Asia/Samarkand
+  ZZ:Etc/GMT-5
 Ekaterinburg Standard Time = Asia/Yekaterinburg | (UTC+05:00) Ekaterinburg
   RU:Asia/Yekaterinburg
 Pakistan Standard Time = Asia/Karachi | (UTC+05:00) Islamabad, Karachi
@@ -220,7 +224,7 @@ Sri Lanka Standard Time = Asia/Colombo | (UTC+05:30) Sri Jayawardenepura
 Nepal Standard Time = Asia/Katmandu | (UTC+05:45) Kathmandu
   NP:Asia/Katmandu
 Central Asia Standard Time = Asia/Bishkek | (UTC+06:00) Astana
-  AQ:Antarctica/Vostok CN:Asia/Urumqi IO:Indian/Chagos KG:Asia/Bishkek
+  AQ:Antarctica/Vostok CN:Asia/Urumqi IO:Indian/Chagos KG:Asia/Bishkek ZZ:Etc/GMT-6
 Bangladesh Standard Time = Asia/Dhaka | (UTC+06:00) Dhaka
   BD:Asia/Dhaka BT:Asia/Thimphu
 Omsk Standard Time = Asia/Omsk | (UTC+06:00) Omsk
@@ -229,7 +233,7 @@ Myanmar Standard Time = Asia/Rangoon | (UTC+06:30) Yangon (Rangoon)
   CC:Indian/Cocos MM:Asia/Rangoon
 SE Asia Standard Time = Asia/Bangkok | (UTC+07:00) Bangkok, Hanoi, Jakarta
   AQ:Antarctica/Davis CX:Indian/Christmas ID:Asia/Jakarta ID:Asia/Pontianak KH:Asia/Phnom_Penh LA:Asia/Vientiane
-  TH:Asia/Bangkok VN:Asia/Saigon
+  TH:Asia/Bangkok VN:Asia/Saigon ZZ:Etc/GMT-7
 Altai Standard Time = Asia/Barnaul | (UTC+07:00) Barnaul, Gorno-Altaysk
   RU:Asia/Barnaul
 W. Mongolia Standard Time = Asia/Hovd | (UTC+07:00) Hovd
@@ -245,7 +249,7 @@ China Standard Time = Asia/Shanghai | (UTC+08:00) Beijing, Chongqing, Hong Kong,
 North Asia East Standard Time = Asia/Irkutsk | (UTC+08:00) Irkutsk
   RU:Asia/Irkutsk
 Singapore Standard Time = Asia/Singapore | (UTC+08:00) Kuala Lumpur, Singapore
-  BN:Asia/Brunei ID:Asia/Makassar MY:Asia/Kuala_Lumpur MY:Asia/Kuching PH:Asia/Manila SG:Asia/Singapore
+  BN:Asia/Brunei ID:Asia/Makassar MY:Asia/Kuala_Lumpur MY:Asia/Kuching PH:Asia/Manila SG:Asia/Singapore ZZ:Etc/GMT-8
 W. Australia Standard Time = Australia/Perth | (UTC+08:00) Perth
   AU:Australia/Perth
 Taipei Standard Time = Asia/Taipei | (UTC+08:00) Taipei
@@ -257,7 +261,7 @@ Aus Central W. Standard Time = Australia/Eucla | (UTC+08:45) Eucla
 Transbaikal Standard Time = Asia/Chita | (UTC+09:00) Chita
   RU:Asia/Chita
 Tokyo Standard Time = Asia/Tokyo | (UTC+09:00) Osaka, Sapporo, Tokyo
-  ID:Asia/Jayapura JP:Asia/Tokyo PW:Pacific/Palau TL:Asia/Dili
+  ID:Asia/Jayapura JP:Asia/Tokyo PW:Pacific/Palau TL:Asia/Dili ZZ:Etc/GMT-9
 North Korea Standard Time = Asia/Pyongyang | (UTC+09:00) Pyongyang
   KP:Asia/Pyongyang
 Korea Standard Time = Asia/Seoul | (UTC+09:00) Seoul
@@ -273,7 +277,7 @@ E. Australia Standard Time = Australia/Brisbane | (UTC+10:00) Brisbane
 AUS Eastern Standard Time = Australia/Sydney | (UTC+10:00) Canberra, Melbourne, Sydney
   AU:Australia/Sydney AU:Australia/Melbourne
 West Pacific Standard Time = Pacific/Port_Moresby | (UTC+10:00) Guam, Port Moresby
-  AQ:Antarctica/DumontDUrville FM:Pacific/Truk GU:Pacific/Guam MP:Pacific/Saipan PG:Pacific/Port_Moresby
+  AQ:Antarctica/DumontDUrville FM:Pacific/Truk GU:Pacific/Guam MP:Pacific/Saipan PG:Pacific/Port_Moresby ZZ:Etc/GMT-10
 Tasmania Standard Time = Australia/Hobart | (UTC+10:00) Hobart
   AU:Australia/Hobart AU:Antarctica/Macquarie
 Vladivostok Standard Time = Asia/Vladivostok | (UTC+10:00) Vladivostok
@@ -292,23 +296,24 @@ Sakhalin Standard Time = Asia/Sakhalin | (UTC+11:00) Sakhalin
   RU:Asia/Sakhalin
 Central Pacific Standard Time = Pacific/Guadalcanal | (UTC+11:00) Solomon Is., New Caledonia
   AQ:Antarctica/Casey FM:Pacific/Ponape FM:Pacific/Kosrae NC:Pacific/Noumea SB:Pacific/Guadalcanal VU:Pacific/Efate
+  ZZ:Etc/GMT-11
 Russia Time Zone 11 = Asia/Kamchatka | (UTC+12:00) Anadyr, Petropavlovsk-Kamchatsky
   RU:Asia/Kamchatka RU:Asia/Anadyr
 New Zealand Standard Time = Pacific/Auckland | (UTC+12:00) Auckland, Wellington
   AQ:Antarctica/McMurdo NZ:Pacific/Auckland
 UTC+12 = Etc/GMT-12 | (UTC+12:00) Coordinated Universal Time+12
   KI:Pacific/Tarawa MH:Pacific/Majuro MH:Pacific/Kwajalein NR:Pacific/Nauru TV:Pacific/Funafuti UM:Pacific/Wake
-  WF:Pacific/Wallis
+  WF:Pacific/Wallis ZZ:Etc/GMT-12
 Fiji Standard Time = Pacific/Fiji | (UTC+12:00) Fiji
   FJ:Pacific/Fiji
 Chatham Islands Standard Time = Pacific/Chatham | (UTC+12:45) Chatham Islands
   NZ:Pacific/Chatham
 UTC+13 = Etc/GMT-13 | (UTC+13:00) Coordinated Universal Time+13
-  KI:Pacific/Enderbury TK:Pacific/Fakaofo
+  KI:Pacific/Enderbury TK:Pacific/Fakaofo ZZ:Etc/GMT-13
 Tonga Standard Time = Pacific/Tongatapu | (UTC+13:00) Nuku'alofa
   TO:Pacific/Tongatapu
 Samoa Standard Time = Pacific/Apia | (UTC+13:00) Samoa
   WS:Pacific/Apia
 Line Islands Standard Time = Pacific/Kiritimati | (UTC+14:00) Kiritimati Island
-  KI:Pacific/Kiritimati
+  KI:Pacific/Kiritimati ZZ:Etc/GMT-14
 """

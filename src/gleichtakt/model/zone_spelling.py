@@ -23,11 +23,11 @@ UNKNOWN = "ics.zone_unknown"
 MATCHED_YEARS = 10  # how long rules must agree to be called the same zone
 DEFAULT_YEAR = 2020
 
-#: Added by Microsoft in 2026, not in CLDR yet.
+#: Added by Microsoft in 2026, not in CLDR yet: the default zone first.
 _NEW_WINDOWS = {
-    "Alberta Standard Time": "America/Edmonton",
-    "British Columbia Standard Time": "America/Vancouver",
-    "Manitoba Standard Time": "America/Winnipeg",
+    "Alberta Standard Time": ("America/Edmonton", "America/Inuvik"),
+    "British Columbia Standard Time": ("America/Vancouver",),
+    "Manitoba Standard Time": ("America/Winnipeg",),
 }
 
 #: Names without an offset or a city in them, as localised systems and old programs write them.
@@ -88,7 +88,7 @@ def _windows() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         else:
             name, _, rest = line.partition(" = ")
             current = found[name] = {"001": (canonical_zone(rest.partition(" | ")[0]),)}
-    found.update({name: {"001": (zone,)} for name, zone in _NEW_WINDOWS.items()})
+    found.update({name: {"001": zones} for name, zones in _NEW_WINDOWS.items()})
     return found
 
 
@@ -100,9 +100,13 @@ def _windows_without_case() -> Mapping[str, str]:
 @cache
 def _windows_by_iana() -> Mapping[str, str]:
     """Map canonical IANA names to Windows ids. The newer ids win, then the default territory, then the others."""
-    pairs = [(zone, name) for name, territories in _windows().items() for zones in territories.values() for zone in zones]
+    newer = [(zone, name) for name, zones in _NEW_WINDOWS.items() for zone in zones]
     firsts = [(territories["001"][0], name) for name, territories in _windows().items()]
-    return dict([*reversed(pairs), *reversed(firsts), *((zone, name) for name, zone in _NEW_WINDOWS.items())])
+    others = [(zone, name) for name, territories in _windows().items() for zones in territories.values() for zone in zones]
+    found: dict[str, str] = {}
+    for zone, name in [*newer, *firsts, *others]:
+        found.setdefault(zone, name)
+    return found
 
 
 def iana_from_windows(name: str, territory: str = "001") -> str | None:

@@ -22,6 +22,14 @@ CUSTOM = "BEGIN:VTIMEZONE"
 #: Names without a link, or whose link leads to another country's zone that merely agrees since 1970.
 _BETTER_TARGETS = {
     "Iceland": "Atlantic/Reykjavik",
+    "Africa/Asmera": "Africa/Asmara",
+    "Africa/Timbuktu": "Africa/Bamako",
+    "America/Coral_Harbour": "America/Atikokan",
+    "America/Virgin": "America/St_Thomas",
+    "Atlantic/Jan_Mayen": "Europe/Oslo",
+    "Pacific/Ponape": "Pacific/Pohnpei",
+    "Pacific/Truk": "Pacific/Chuuk",
+    "Pacific/Yap": "Pacific/Chuuk",
     "GMT": "UTC",
     "Etc/GMT": "UTC",
     "Etc/UTC": "UTC",
