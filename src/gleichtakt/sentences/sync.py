@@ -74,7 +74,7 @@ SENTENCES: dict[str, Sentence] = {
     ),
     "sync.organizer_changed": _why(
         "Somebody else now organizes this meeting in the calendar system; it is no longer our copy and is taken over as theirs.",
-        "Jemand anderes ist im Kalendersystem nun Organisator; die Kopie gehört nicht mehr uns und wird als fremder Termin geführt.",
+        "Im Kalendersystem organisiert nun jemand anderes; die Kopie ist nicht mehr unsere und gilt als fremder Termin.",
         "Delete the event in the application if the meeting replaces it.",
         "Den Termin in der Anwendung löschen, wenn die Besprechung ihn ersetzt.",
     ),

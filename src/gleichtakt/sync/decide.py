@@ -217,11 +217,12 @@ def _moves(case: Case, ours: Flat) -> Moves:
         their_moves -= _hidden_keys(case, their_moves)
     may_go = _allowed(our_moves, terms.allowed_out, only_times=terms.times_out) if terms.out is not Flow.CLOSED else NONE
     may_come = _allowed(their_moves, terms.allowed_in, only_times=terms.times_in) if terms.into is not Flow.CLOSED else NONE
+    settable = frozenset(key for key in their_moves - may_come if content_of(key) in terms.allowed_out)
     return Moves(
         ours=may_go,
         theirs=may_come,
         ours_refused=our_moves - may_go if terms.into is Flow.OPEN else NONE,
-        theirs_refused=their_moves - may_come if terms.out is Flow.OPEN else NONE,
+        theirs_refused=settable if terms.out is Flow.OPEN else NONE,
         withdrawn_there=_withdrawn_there(case, base) if terms.out is Flow.OPEN else NONE,
         withdrawn_here=_withdrawn_here(case, base) if terms.into is Flow.OPEN else NONE,
     )
@@ -287,7 +288,8 @@ def _verdict_applied(case: Case, moves: Moves) -> Moves:
     if case.view.verdict is not Verdict.RESTORE:
         return moves
     if moves.theirs:
-        return replace(moves, theirs=NONE, theirs_refused=moves.theirs_refused | moves.theirs)
+        there = moves.theirs if case.terms.out is Flow.OPEN else NONE
+        return replace(moves, theirs=moves.theirs - there, theirs_refused=moves.theirs_refused | there)
     return replace(moves, ours=NONE, ours_refused=moves.ours_refused | moves.ours)
 
 

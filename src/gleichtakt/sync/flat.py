@@ -17,7 +17,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import fields as dataclass_fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from gleichtakt.model.document import event_document, read_event, read_point
@@ -235,19 +235,14 @@ def apply(onto: Mapping[str, Any], keys: Iterable[str], from_: Mapping[str, Any]
     what *onto* alone knows of single occurrences moves along.
     """
     moved = set(keys)
-    if "start" in moved and slots_in(onto):
-        onto = _moved_along(onto, from_["start"])
+    if "start" in moved:
+        onto = _moved_along(onto, moved, from_)
     moved |= {_html_of(key) for key in moved if content_of(key) == "description"}
     result = take(onto, moved, from_)
     ended = {slot_of(key) for key in moved if key.startswith("exdate:") and key in result}
     if ended:
         result = {key: value for key, value in result.items() if not key.startswith("@") or slot_of(key) not in ended}
     return _marked(result)
-
-
-def slots_in(flat: Mapping[str, Any]) -> frozenset[str]:
-    """Give the slots a form speaks of."""
-    return frozenset(slot for key in flat if (slot := slot_of(key)))
 
 
 def _marked(flat: Flat) -> Flat:
@@ -257,21 +252,21 @@ def _marked(flat: Flat) -> Flat:
     return flat
 
 
-def _moved_along(flat: Mapping[str, Any], start: Mapping[str, Any]) -> Flat:
-    """Move every slot by what the start moves on its own clock."""
-    old, new = read_point(flat["start"], "start"), read_point(start, "start")
-    by = wall_of(new) - wall_of(old)
-    if by == timedelta(0) and isinstance(old, Day) == isinstance(new, Day):
-        return dict(flat)
-    return {_moved_key(key, old, new, by): value for key, value in flat.items()}
+def _moved_along(onto: Mapping[str, Any], moved: set[str], from_: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Move what only *onto* says of single occurrences by what the start moves on its own clock."""
+    own = [key for key in onto if key.startswith("@") and ":" in key and key not in moved and key not in from_]
+    if not own:
+        return onto
+    old, new = read_point(onto["start"], "start"), read_point(from_["start"], "start")
+    slots = {slot: _moved_slot(slot, old, new) for slot in {slot_of(key) for key in own}}
+    left = {*own, *(f"@{slot}" for slot in slots if f"@{slot}" not in from_)}
+    kept = {key: value for key, value in onto.items() if key not in left}
+    return kept | {key.replace(slot_of(key), slots[slot_of(key)], 1): onto[key] for key in own}
 
 
-def _moved_key(key: str, old: Point, new: Point, by: timedelta) -> str:
-    slot = slot_of(key)
-    if not slot:
-        return key
+def _moved_slot(slot: str, old: Point, new: Point) -> str:
     try:
-        wall = wall_of(slot_point(old, slot)) + by
+        wall = wall_of(slot_point(old, slot)) + (wall_of(new) - wall_of(old))
     except OverflowError:
-        return key
-    return key.replace(slot, slot_key(with_wall(new, wall)), 1)
+        return slot
+    return slot_key(with_wall(new, wall))

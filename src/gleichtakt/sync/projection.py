@@ -146,8 +146,8 @@ def terms(
     """Give the terms of one pairing.
 
     hidden: the master is private on one side. made_by_us: the remote copy is our creation; on a copy somebody else
-    made, a stand-in title is never written over theirs, and on one that somebody else organizes nothing is written
-    but what `app_writes_foreign` allows (rule 7).
+    made, a stand-in title is never written over theirs, and where somebody else organizes it, or it is only linked to
+    an event of another calendar, nothing is written but what `app_writes_foreign` allows (rule 7, DUP-03).
     """
     real = real_fields(role, policy, limits, origin_detail=origin_detail, hidden=hidden)
     if role is Role.FOREIGN:
@@ -156,7 +156,7 @@ def terms(
     granted = outbound_fields(role, policy, limits, origin_detail) | {"title"} if made_by_us else real
     if out is Flow.CLOSED:
         granted = frozenset()
-    elif not made_by_us and not organizes:
+    elif not made_by_us and (role is Role.RELAYED or not organizes):
         granted = _writable(policy.app_writes_foreign, real)
     writes = origin_writes if role is Role.RELAYED else _OWN_WRITES[policy.provider_writes_own]
     return Terms(
