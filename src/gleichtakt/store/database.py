@@ -114,6 +114,7 @@ class Database:
             pool_size=pool,
             max_overflow=pool,
             pool_timeout=30,
+            hide_parameters=True,  # else titles and people would stand in tracebacks
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
         )
