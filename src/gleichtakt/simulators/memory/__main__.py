@@ -23,7 +23,7 @@ def seeded(simulator: Simulator, calendars: list[dict[str, Any]]) -> Simulator:
     return simulator
 
 
-async def run(*, host: str, port: int, control_port: int, seed: Path | None, as_json: bool) -> None:
+async def run(*, host: str, port: int, control_port: int = 0, seed: Path | None, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM; say where, on standard output."""
     simulator = Simulator()
     if seed is not None:

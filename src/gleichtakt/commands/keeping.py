@@ -1,0 +1,55 @@
+"""`migrate`, `backup`, `restore`, `confirm` and `rotate-key`: what keeps an installation alive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gleichtakt.commands.opening import attended, opened
+from gleichtakt.commands.telling import DONE, either, say, say_json
+from gleichtakt.settings import Settings
+from gleichtakt.store import instance, secrets
+from gleichtakt.store.migrate import known_versions
+
+
+async def migrate(settings: Settings, *, as_json: bool) -> int:
+    """Bring the schema to this version."""
+    async with opened(settings, upgrade=True) as here:
+        await attended(here)
+    if as_json:
+        say_json({"schema": known_versions()[0]})
+    else:
+        say(either(f"Schema {known_versions()[0]}: aktuell.", f"Schema {known_versions()[0]}: up to date."))
+    return DONE
+
+
+async def confirm(settings: Settings, *, as_json: bool) -> int:
+    """Let a restored or copied instance write again."""
+    async with opened(settings) as here, here.database.begin() as connection:
+        found = await instance.confirm(connection)
+    if as_json:
+        say_json({"mode": found.mode})
+    else:
+        say(either("Diese Installation schreibt wieder.", "This installation writes again."))
+    return DONE
+
+
+async def rotate_key(settings: Settings, *, as_json: bool) -> int:
+    """Make a new key and seal every secret with it."""
+    async with opened(settings) as here:
+        counts = await secrets.rotate_key(here.database, settings)
+    if as_json:
+        say_json({"resealed": dict(counts)})
+    else:
+        number = sum(counts.values())
+        say(either(f"{number} Geheimnisse neu versiegelt.", f"{number} secrets sealed anew."))
+    return DONE
+
+
+async def backup(settings: Settings, file: Path, *, as_json: bool) -> int:
+    """Save database and keys."""
+    raise NotImplementedError
+
+
+async def restore(settings: Settings, file: Path, *, as_json: bool) -> int:
+    """Bring a backup back."""
+    raise NotImplementedError

@@ -1,0 +1,42 @@
+"""Logging of a process, set once: to standard error, for people or as JSON lines. Never content, names or secrets."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from gleichtakt.settings import Settings
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def configure(settings: Settings, *, is_service: bool) -> None:
+    """Apply `log_format` and `log_level`; a command that is no service says nothing below a warning unless asked for."""
+    level = LEVELS.get(settings.log_level, logging.INFO)
+    if not is_service and settings.log_level == "info":
+        level = logging.WARNING
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if settings.log_format == "json":
+        # Tracebacks without local variables: those hold titles, people and logins.
+        traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        ending: list[Any] = [
+            structlog.processors.ExceptionRenderer(traces),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
+    else:
+        plain = structlog.dev.plain_traceback
+        ending = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    structlog.configure(
+        processors=[*shared, *ending],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")

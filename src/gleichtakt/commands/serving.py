@@ -1,0 +1,147 @@
+"""`serve`, `web` and `work`: processes that run until they are told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import uvicorn
+
+from gleichtakt import __version__
+from gleichtakt.commands.opening import COMMAND, WEB, WORKER, Here, attended, keep_beating, opened
+from gleichtakt.commands.telling import DONE, either, language_here, say, say_json
+from gleichtakt.errors import Permanent, Scope
+from gleichtakt.onboarding.first_start import ADMIN, Made, first_start
+from gleichtakt.settings import Settings
+from gleichtakt.worker.loop import work
+
+STOPPING_SECONDS = 20  # how long requests under way may take when the process ends
+
+
+class Web(uvicorn.Server):
+    """The web server inside our own event loop: we handle signals, and learn when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        """Begin not ready."""
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.ready.set()
+
+
+async def serve(settings: Settings, *, web: bool, worker: bool, as_json: bool) -> int:
+    """Run the web server, a worker, or both, until SIGINT or SIGTERM."""
+    stop = stop_on_signals()
+    listening = listen(settings) if web else None
+    if listening is not None:
+        host, port = listening.getsockname()[:2]
+        settings = replace(settings, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    application = WORKER if worker else WEB if web else COMMAND
+    async with opened(settings, application=application, pool=10, upgrade=True) as here:
+        made = await first_start(here.database, settings, language=language_here())
+        async with asyncio.TaskGroup() as group:
+            beating = group.create_task(keep_beating(here, await attended(here)))
+            tasks = [group.create_task(_work(here, stop))] if worker else []
+            if listening is not None:
+                tasks.append(group.create_task(_answer(here, listening, stop, made, as_json=as_json)))
+            else:
+                _announce(here, made, "", as_json=as_json)
+            await stop.wait()
+            await asyncio.gather(*tasks)
+            beating.cancel()
+    return DONE
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Give an event that SIGINT and SIGTERM set."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Take the address before anything else is started; port 0 is any free one."""
+    host, port = settings.address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as refused:
+        code = "command.address_taken" if refused.errno == errno.EADDRINUSE else "command.address_refused"
+        raise Permanent(code, Scope.ACCOUNT, address=settings.listen, reason=str(refused.strerror)) from None
+
+
+def url_of(settings: Settings) -> str:
+    """Give the address under which the server is reached: the public one, else that of this machine."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host, port = settings.address
+    named = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # where any address is listened on
+    return f"http://[{named}]:{port}" if ":" in named else f"http://{named}:{port}"
+
+
+async def _work(here: Here, stop: asyncio.Event) -> None:
+    await work(here.database, here.settings, here.box, stop=stop)
+    if not stop.is_set():
+        raise RuntimeError("the worker ended by itself")
+
+
+async def _answer(here: Here, listening: socket.socket, stop: asyncio.Event, made: Made, *, as_json: bool) -> None:
+    from gleichtakt.web.app import create_app
+
+    config = uvicorn.Config(
+        create_app(here.database, here.settings, here.box),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        proxy_headers=bool(here.settings.public_url),
+        timeout_graceful_shutdown=STOPPING_SECONDS,
+    )
+    server = Web(config)
+    serving = asyncio.create_task(server.serve([listening]))
+    ready = asyncio.create_task(server.ready.wait())
+    await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
+    if not ready.done():
+        ready.cancel()
+        raise RuntimeError("the web server did not start")
+    _announce(here, made, url_of(here.settings), as_json=as_json)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    server.should_exit = True
+    await serving
+
+
+def _announce(here: Here, made: Made, url: str, *, as_json: bool) -> None:
+    """Say once that the process is ready, and what was made at the first start."""
+    if as_json:
+        told: dict[str, Any] = {"url": url} if url else {"ready": True}
+        if made.api_key:
+            told["api_key"] = made.api_key
+        if made.password:
+            told["admin"] = {"username": ADMIN, "password": made.password}
+        say_json(told)
+        return
+    say(f"Gleichtakt {__version__} {either('läuft', 'is running')}{f': {url}' if url else ''}")
+    if made.password:
+        say(f"  {either('Anmeldung', 'sign in')}: {ADMIN} / {made.password}")
+    if made.api_key:
+        say(f"  {either('API-Schlüssel', 'API key')}: {made.api_key}")
+    if made.file:
+        kept = either("Beides steht nur für den Besitzer lesbar in", "both are kept, readable for the owner only, in")
+        say(f"  {kept} {made.file}")

@@ -1,0 +1,54 @@
+"""Sentences of the command line."""
+
+from gleichtakt.errors import Sentence, sentence
+
+SENTENCES: dict[str, Sentence] = {
+    "command.address_taken": sentence(
+        en="Something else is listening on {address} already.",
+        de="Auf {address} lauscht schon etwas anderes.",
+        remedy_en="Stop the other process, or choose another address with GLEICHTAKT_LISTEN=host:port.",
+        remedy_de="Den anderen Prozess beenden oder mit GLEICHTAKT_LISTEN=Host:Port eine andere Adresse wählen.",
+    ),
+    "command.address_refused": sentence(
+        en="The address {address} cannot be listened on: {reason}.",
+        de="Auf der Adresse {address} kann nicht gelauscht werden: {reason}.",
+        remedy_en="Choose an address of this machine with GLEICHTAKT_LISTEN; ports below 1024 need a right of their own.",
+        remedy_de="Mit GLEICHTAKT_LISTEN eine Adresse dieses Rechners wählen; Ports unter 1024 brauchen ein eigenes Recht.",
+    ),
+    "command.no_such_link": sentence(
+        en="No link is called «{name}».",
+        de="Keine Verknüpfung heißt «{name}».",
+        remedy_en="Give its id or the beginning of it, the resource's name, the mailbox or the calendar; `--all` takes all.",
+        remedy_de="Kennung oder deren Anfang, Namen der Ressource, Postfach oder Kalender angeben; `--all` nimmt alle.",
+    ),
+    "command.several_links": sentence(
+        en="«{name}» means {number} links.",
+        de="«{name}» meint {number} Verknüpfungen.",
+        remedy_en="Give the id of one, or use `gleichtakt sync {name} --dry-run` to see the plans of all.",
+        remedy_de="Die Kennung einer einzigen angeben, oder mit `gleichtakt sync {name} --dry-run` die Pläne aller ansehen.",
+    ),
+    "command.file_unreadable": sentence(
+        en="The file {file} cannot be read: {reason}.",
+        de="Die Datei {file} ist nicht lesbar: {reason}.",
+        remedy_en="Check path and rights; `-` reads standard input.",
+        remedy_de="Pfad und Rechte prüfen; `-` liest die Standardeingabe.",
+    ),
+    "command.no_such_connection": sentence(
+        en="No connection is called «{name}».",
+        de="Keine Verbindung heißt «{name}».",
+        remedy_en="Give its id or name, or describe one with --provider and --server.",
+        remedy_de="Kennung oder Namen angeben, oder eine mit --provider und --server beschreiben.",
+    ),
+    "command.no_server": sentence(
+        en="No CalDAV server is installed for the demo.",
+        de="Für die Vorführung ist kein CalDAV-Server eingerichtet.",
+        remedy_en="Run scripts/setup, or set GLEICHTAKT_SERVERS_DIR to an environment that has Radicale.",
+        remedy_de="scripts/setup ausführen, oder GLEICHTAKT_SERVERS_DIR auf eine Umgebung mit Radicale setzen.",
+    ),
+    "command.server_silent": sentence(
+        en="The CalDAV server of the demo did not start: {reason}.",
+        de="Der CalDAV-Server der Vorführung ist nicht gestartet: {reason}.",
+        remedy_en="Look at its log in the data folder; run scripts/setup again.",
+        remedy_de="Sein Protokoll im Datenordner ansehen; scripts/setup erneut ausführen.",
+    ),
+}
