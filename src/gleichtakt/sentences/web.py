@@ -1,5 +1,198 @@
-"""Sentences about web."""
+"""Sentences of the REST interface: what a caller did that cannot be done, and what to do instead."""
 
-from gleichtakt.errors import Sentence
+from gleichtakt.errors import Sentence, sentence
 
-SENTENCES: dict[str, Sentence] = {}
+SENTENCES: dict[str, Sentence] = {
+    "web.unauthorized": sentence(
+        en="The request carries no valid API key.",
+        de="Die Anfrage trägt keinen gültigen API-Schlüssel.",
+        remedy_en="Send «Authorization: Bearer <key>» with a key that is neither revoked nor expired.",
+        remedy_de="«Authorization: Bearer <Schlüssel>» mit einem Schlüssel senden, der weder gesperrt noch abgelaufen ist.",
+    ),
+    "web.forbidden": sentence(
+        en="This API key may not do that: the scope «{needed}» is needed.",
+        de="Dieser API-Schlüssel darf das nicht: Das Recht «{needed}» fehlt.",
+        remedy_en="Use a key with that scope, or have an administrator give it to this one.",
+        remedy_de="Einen Schlüssel mit diesem Recht benutzen, oder es diesem durch einen Administrator geben lassen.",
+    ),
+    "web.forbidden_organization": sentence(
+        en="This API key belongs to another organization.",
+        de="Dieser API-Schlüssel gehört zu einer anderen Organisation.",
+        remedy_en="Leave the organization out, or use a key of that organization or of all.",
+        remedy_de="Die Organisation weglassen, oder einen Schlüssel jener oder aller Organisationen benutzen.",
+    ),
+    "web.not_found": sentence(
+        en="There is no such object ({what}) in this organization.",
+        de="Dieses Objekt ({what}) gibt es in dieser Organisation nicht.",
+        remedy_en="Check the id and the organization of the request; it may have been deleted.",
+        remedy_de="Kennung und Organisation der Anfrage prüfen; es kann gelöscht worden sein.",
+    ),
+    "web.no_such_path": sentence(
+        en="There is nothing under this address.",
+        de="Unter dieser Adresse gibt es nichts.",
+        remedy_en="Compare the address with /api/v1/openapi.json; ids are UUIDs.",
+        remedy_de="Die Adresse mit /api/v1/openapi.json vergleichen; Kennungen sind UUIDs.",
+    ),
+    "web.method_not_allowed": sentence(
+        en="This address does not take that method.",
+        de="Diese Adresse kennt die Methode nicht.",
+        remedy_en="Use one of the methods named in the header «Allow».",
+        remedy_de="Eine der Methoden aus der Kopfzeile «Allow» benutzen.",
+    ),
+    "web.resource_missing": sentence(
+        en="There is no such resource in this organization.",
+        de="Diese Ressource gibt es in dieser Organisation nicht.",
+        remedy_en="Check the id; resources are found by your own name with ?external_id=.",
+        remedy_de="Kennung prüfen; Ressourcen lassen sich über den eigenen Namen mit ?external_id= finden.",
+    ),
+    "web.event_missing": sentence(
+        en="There is no such event on this resource; it may have been deleted.",
+        de="Diesen Termin gibt es an dieser Ressource nicht; er kann gelöscht worden sein.",
+        remedy_en="Read the events of the resource again.",
+        remedy_de="Die Termine der Ressource neu lesen.",
+    ),
+    "web.etag_stale": sentence(
+        en="The object was changed since it was read.",
+        de="Das Objekt wurde geändert, seit es gelesen wurde.",
+        remedy_en="Read it again, apply the change to what it is now, and send that with the new ETag.",
+        remedy_de="Neu lesen, die Änderung auf den jetzigen Stand anwenden und mit dem neuen ETag senden.",
+    ),
+    "web.exists": sentence(
+        en="The object exists already, and «If-None-Match: *» asked for a new one.",
+        de="Das Objekt gibt es schon, und «If-None-Match: *» verlangt ein neues.",
+        remedy_en="Leave the header out to replace it, or choose another id.",
+        remedy_de="Die Kopfzeile weglassen, um es zu ersetzen, oder eine andere Kennung wählen.",
+    ),
+    "web.foreign_event": sentence(
+        en="This event comes from a connected calendar, and the application may not change it.",
+        de="Dieser Termin stammt aus einem verbundenen Kalender, und die Anwendung darf ihn nicht ändern.",
+        remedy_en="Change it there, or set `app_writes_foreign` of its link to `times` or `allow`.",
+        remedy_de="Dort ändern, oder `app_writes_foreign` der Verknüpfung auf `times` oder `allow` setzen.",
+    ),
+    "web.taken": sentence(
+        en="Another object ({what}) of this organization already has this external id or address.",
+        de="Ein anderes Objekt ({what}) dieser Organisation trägt diese externe Kennung oder Adresse schon.",
+        remedy_en="Read that one and change it, or choose another value.",
+        remedy_de="Jenes lesen und ändern, oder einen anderen Wert wählen.",
+    ),
+    "web.malformed": sentence(
+        en="The request cannot be read: {reason}.",
+        de="Die Anfrage ist nicht lesbar: {reason}.",
+        remedy_en="Send a JSON document in UTF-8 with the header «Content-Type: application/json».",
+        remedy_de="Ein JSON-Dokument in UTF-8 mit der Kopfzeile «Content-Type: application/json» senden.",
+    ),
+    "web.invalid": sentence(
+        en="A value of the request is not accepted: {reason}.",
+        de="Ein Wert der Anfrage wird nicht angenommen: {reason}.",
+        remedy_en="Correct the value at the place named under `errors`; nothing was changed.",
+        remedy_de="Den Wert an der unter `errors` genannten Stelle berichtigen; es wurde nichts geändert.",
+    ),
+    "web.unstorable": sentence(
+        en="A value of the request cannot be stored, such as a NUL character or a number out of range.",
+        de="Ein Wert der Anfrage lässt sich nicht speichern, etwa ein NUL-Zeichen oder eine zu große Zahl.",
+        remedy_en="Remove control characters and keep numbers within 64 bits; nothing was changed.",
+        remedy_de="Steuerzeichen entfernen und Zahlen innerhalb von 64 Bit halten; es wurde nichts geändert.",
+    ),
+    "web.too_large": sentence(
+        en="The request is larger than {limit} MB.",
+        de="Die Anfrage ist größer als {limit} MB.",
+        remedy_en="Send less at once; attachments belong elsewhere.",
+        remedy_de="Weniger auf einmal senden; Anhänge gehören anderswohin.",
+    ),
+    "web.key_reused": sentence(
+        en="This Idempotency-Key was already used for another request.",
+        de="Dieser Idempotency-Key wurde schon für eine andere Anfrage benutzt.",
+        remedy_en="Choose a new key for each new request; repeat a request only unchanged.",
+        remedy_de="Für jede neue Anfrage einen neuen Schlüssel wählen; Anfragen nur unverändert wiederholen.",
+    ),
+    "web.busy": sentence(
+        en="Another request is changing the same objects.",
+        de="Eine andere Anfrage ändert gerade dieselben Objekte.",
+        remedy_en="Repeat the request in a moment.",
+        remedy_de="Die Anfrage gleich wiederholen.",
+    ),
+    "web.setting_unknown": sentence(
+        en="There is no setting «{place}».",
+        de="Eine Einstellung «{place}» gibt es nicht.",
+        remedy_en="GET of the same address lists all settings with their values.",
+        remedy_de="GET auf dieselbe Adresse nennt alle Einstellungen mit ihren Werten.",
+    ),
+    "web.setting_level": sentence(
+        en="The setting «{place}» cannot be set here, only at: {levels}.",
+        de="Die Einstellung «{place}» lässt sich hier nicht setzen, nur auf: {levels}.",
+        remedy_en="Set it at one of those levels; it counts for everything below.",
+        remedy_de="Auf einer dieser Ebenen setzen; sie gilt für alles darunter.",
+    ),
+    "web.setting_value": sentence(
+        en="The setting «{place}» does not take this value: {reason}.",
+        de="Die Einstellung «{place}» nimmt diesen Wert nicht an: {reason}.",
+        remedy_en="Correct the value; null clears it, so that the level above counts again. Nothing was changed.",
+        remedy_de="Den Wert berichtigen; null löscht ihn, sodass die Ebene darüber wieder gilt. Es wurde nichts geändert.",
+    ),
+    "web.setting_ability": sentence(
+        en="The provider of this link cannot do what «{place}» asks for: {reason}.",
+        de="Der Anbieter dieser Verknüpfung kann nicht, was «{place}» verlangt: {reason}.",
+        remedy_en="Leave the setting to the provider; its value shows under the origin «provider ability».",
+        remedy_de="Die Einstellung dem Anbieter überlassen; ihr Wert steht unter der Herkunft «provider ability».",
+    ),
+    "web.cannot": sentence(
+        en="The provider «{provider}» cannot do this: it has no {ability}.",
+        de="Der Anbieter «{provider}» kann das nicht: Er hat kein(e) {ability}.",
+        remedy_en="Make the links one by one with POST /api/v1/links.",
+        remedy_de="Die Verknüpfungen einzeln mit POST /api/v1/links anlegen.",
+    ),
+    "web.link_resting": sentence(
+        en="The link is {state}, so nothing would be done.",
+        de="Die Verknüpfung ist {state}; es würde nichts geschehen.",
+        remedy_en="Resume or activate it first; a disconnected one is made anew.",
+        remedy_de="Erst fortsetzen oder aktivieren; eine getrennte wird neu angelegt.",
+    ),
+    "web.still_linked": sentence(
+        en="{links} link(s) still tie this to a calendar system.",
+        de="{links} Verknüpfung(en) verbinden dies noch mit einem Kalendersystem.",
+        remedy_en="Disconnect them first and say there what becomes of the copies.",
+        remedy_de="Erst trennen und dabei sagen, was aus den Kopien wird.",
+    ),
+    "web.confirm": sentence(
+        en="This ends {links} link(s) of {resources} resource(s): {copies} copies there, {imported} events from there.",
+        de="Das beendet {links} Verknüpfung(en) von {resources} Ressource(n): {copies} Kopien dort, {imported} Termine von dort.",
+        remedy_en="Send the name shown under `confirm` as `confirm` to go on.",
+        remedy_de="Zum Fortfahren den unter `confirm` gezeigten Namen als `confirm` senden.",
+    ),
+    "web.last_organization": sentence(
+        en="The default organization cannot be deleted.",
+        de="Die Standard-Organisation lässt sich nicht löschen.",
+        remedy_en="Rename it, or delete what is in it.",
+        remedy_de="Umbenennen, oder löschen, was darin ist.",
+    ),
+    "web.decided": sentence(
+        en="This was already decided ({state}).",
+        de="Darüber wurde schon entschieden ({state}).",
+        remedy_en="Nothing to do; read the list again.",
+        remedy_de="Nichts zu tun; die Liste neu lesen.",
+    ),
+    "web.nothing_to_undo": sentence(
+        en="This run cannot be undone: it is {state} or wrote nothing.",
+        de="Dieser Lauf lässt sich nicht rückgängig machen: Er ist {state} oder hat nichts geschrieben.",
+        remedy_en="Wait until it has ended; plans and checks need no undoing.",
+        remedy_de="Warten, bis er beendet ist; Pläne und Prüfungen brauchen kein Rückgängig.",
+    ),
+    "web.window_too_wide": sentence(
+        en="The stretch of time is too long: {days} days at most.",
+        de="Der Zeitraum ist zu lang: höchstens {days} Tage.",
+        remedy_en="Ask for shorter stretches one after the other.",
+        remedy_de="Kürzere Zeiträume nacheinander abfragen.",
+    ),
+    "web.upstream_slow": sentence(
+        en="The calendar system did not answer in time.",
+        de="Das Kalendersystem hat nicht rechtzeitig geantwortet.",
+        remedy_en="Run the doctor of the connection, and try again.",
+        remedy_de="Den Verbindungs-Doktor laufen lassen und es erneut versuchen.",
+    ),
+    "web.bug": sentence(
+        en="Something went wrong inside the server (report {report}).",
+        de="Im Server ist etwas schiefgegangen (Meldung {report}).",
+        remedy_en="Give the report number to the operator; it stands in the log.",
+        remedy_de="Die Meldungsnummer dem Betreiber nennen; sie steht im Protokoll.",
+    ),
+}

@@ -66,7 +66,7 @@ class Kept(Generic[T]):
 
     def value(self, row: Row[Any]) -> T:
         """Make the value of a row of `columns`."""
-        return self.shape(*row)
+        return self.shape(*row)  # type: ignore[call-arg]
 
     def _is(self, organization_id: UUID | None, row_id: UUID) -> ColumnElement[bool]:
         own = self.table.c.id == row_id
@@ -130,7 +130,9 @@ class Kept(Generic[T]):
             if expect is not None and found.version != expect:  # type: ignore[attr-defined]
                 raise Conflict("web.etag_stale", Scope.SERIES)
             return found
-        counted = {**values, "version": self.table.c.version + 1, "updated_at": func.now()}
+        counted = dict(values)
+        if "version" in self.table.c:
+            counted |= {"version": self.table.c.version + 1, "updated_at": func.now()}
         query = update(self.table).where(self._is(organization_id, row_id)).values(counted).returning(*self.columns)
         if expect is not None:
             query = query.where(self.table.c.version == expect)

@@ -1,0 +1,79 @@
+"""The web application: the REST interface, the pages, sign-in and published calendars, joined over one database.
+
+The application reads and writes the store and enqueues work; it never syncs and talks to no calendar system except to
+list calendars and to run the doctor, through `onboarding`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp
+
+from gleichtakt import __version__
+from gleichtakt.settings import Settings
+from gleichtakt.store.database import Database
+from gleichtakt.store.secrets import SecretBox
+from gleichtakt.web import problems
+from gleichtakt.web.api import PREFIX, feeds, health, router
+from gleichtakt.web.api.access import KeyRing
+from gleichtakt.web.api.context import Replayed, Services, replay
+from gleichtakt.web.api.events import KnownResources
+from gleichtakt.web.api.shapes import EventBody, EventShapes, read_body
+from gleichtakt.web.api.viewer import Viewer
+
+ABOUT = (
+    "Keeps the calendars of an application in two-way step with the calendars people already use. "
+    "Sign in with «Authorization: Bearer <API key>». A key of every organization names the one it means with "
+    "?organization_id= or the header X-Organization. Lists give {items, next}; send next as ?cursor=. "
+    "Changing requests take an Idempotency-Key, and If-Match with the etag of what was read. "
+    "Errors are problem documents (RFC 9457) in the language of Accept-Language (de, en)."
+)
+
+
+def create_app(database: Database, settings: Settings, box: SecretBox) -> Litestar:
+    """Make the application. The caller opens and closes the database."""
+    from gleichtakt.web.admin import route_handlers as pages
+    from gleichtakt.web.login import route_handlers as login
+
+    answered: Counter[tuple[str, int]] = Counter()
+    services = Services(database, settings, box, KeyRing(database), KnownResources(database))
+
+    def counting(app: ASGIApp) -> ASGIApp:
+        return health.Counting(app, answered)
+
+    return Litestar(
+        route_handlers=[
+            router(),
+            feeds.subscribe,
+            *health.route_handlers,
+            Router("/", route_handlers=[*pages, *login], include_in_schema=False),
+        ],
+        state=State({"services": services, "answered": answered}),
+        exception_handlers={**problems.HANDLERS, Replayed: replay},
+        middleware=[counting],
+        openapi_config=_description(),
+        plugins=[EventShapes()],
+        type_decoders=[(lambda kind: kind is EventBody, read_body)],
+        request_max_body_size=problems.MAX_BODY,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _description() -> OpenAPIConfig:
+    """Describe the interface: openapi.json for programs, docs for people."""
+    return OpenAPIConfig(
+        title="Gleichtakt",
+        version=__version__,
+        description=ABOUT,
+        path=PREFIX,
+        render_plugins=[JsonRenderPlugin(), Viewer()],
+        use_handler_docstrings=True,
+        components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
+    )
