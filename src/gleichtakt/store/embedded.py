@@ -60,6 +60,9 @@ HBA: Final = (
 LOOK_SECONDS: Final = 0.1  # how often the keeper looks after the server
 START_SECONDS: Final = 120.0  # recovery after a crash included
 ORPHANS_SECONDS: Final = 20.0  # how long backends of a killed server may hold its shared memory
+#: What the server says about obstacles that pass by themselves.
+PORT_TAKEN: Final = ("could not bind", "could not create any TCP/IP sockets")
+PASSING: Final = (*PORT_TAKEN, "shared memory block", "lock file")
 LOG_BYTES: Final = 10_000_000
 HERE: Final = "/proc/self/cwd"  # the data folder, as the server names it: needs no right on the folders above
 
@@ -171,8 +174,7 @@ class Embedded:
         """Take over a living server, else make the cluster if there is none and start it."""
         if self._process:
             self._process.poll()  # reaps it
-        if self._living():
-            self._wait_until_it_answers()
+        if self._living() and self._comes_to_answer():
             return
         account = self._account()
         binaries = reachable(choose(self._major()), account)
@@ -219,7 +221,7 @@ class Embedded:
         self._run(
             binaries, account, fresh, ["postgres", "--single", "-D", HERE, "-c", "log_min_messages=fatal", "postgres"], statements
         )
-        self._write(password=password, port=_free_port())
+        self._write(password=password, port=free_port())
         fresh.rename(self._cluster)
 
     def _run(self, binaries: Binaries, account: Account, folder: Path, command: list[str], given: str = "") -> None:
@@ -242,20 +244,17 @@ class Embedded:
 
         For a moment after a kill, orphaned backends hold the shared memory and the port; that is waited out.
         """
-        deadline = time.monotonic() + ORPHANS_SECONDS
+        begun = time.monotonic()
         while True:
             said = self._spawn(binaries, account)
-            if said is None:
-                self._wait_until_it_answers()
+            if said is None and self._comes_to_answer():
                 return
-            if "could not bind" in said or "could not create any TCP/IP sockets" in said:
-                if time.monotonic() > deadline - ORPHANS_SECONDS / 2:
-                    self._write(port=_free_port())
-            elif "shared memory block" not in said and "lock file" not in said:
+            waited = time.monotonic() - begun
+            if said is not None and (waited > ORPHANS_SECONDS or not any(mark in said for mark in PASSING)):
                 raise _failed(said)
-            if time.monotonic() > deadline:
-                raise _failed(said)
-            time.sleep(0.1)
+            if said is not None and waited > ORPHANS_SECONDS / 2 and any(mark in said for mark in PORT_TAKEN):
+                self._write(port=free_port())
+            time.sleep(0.05)
 
     def _spawn(self, binaries: Binaries, account: Account) -> str | None:
         """Start the server; None once it runs, else what it said before it ended."""
@@ -286,12 +285,16 @@ class Embedded:
             written.seek(begun)
             return written.read().decode(errors="replace")
 
-    def _wait_until_it_answers(self) -> None:
+    def _comes_to_answer(self) -> bool:
+        """Wait until a living server answers, through its recovery if need be; False if it died meanwhile."""
         deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if not self._living() or time.monotonic() > deadline:
+        while self._living():
+            if self._answers():
+                return True
+            if time.monotonic() > deadline:
                 raise Transient("store.database_away", Scope.ACCOUNT, detail="the server does not answer")
-            time.sleep(0.05)
+            time.sleep(0.02)
+        return False
 
     def _answers(self) -> bool:
         """Prove that whoever listens is our server: SCRAM makes both sides show that they know the password."""
@@ -397,7 +400,7 @@ class _Lock:
 
 async def _probe(url: str) -> bool:
     try:
-        connection = await asyncpg.connect(url, timeout=5)
+        connection = await asyncpg.connect(url, timeout=3)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False
     await connection.close()
@@ -435,7 +438,8 @@ def _is_server(pid: int, cluster: Path, *, proven: bool = False) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port that nobody listens on, of those the system does not give away by itself."""
     while True:
         port = random.choice(PORTS)  # noqa: S311 - not a secret
         with socket.socket() as trial, suppress(OSError):

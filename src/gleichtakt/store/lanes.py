@@ -45,8 +45,9 @@ WITH RECURSIVE running AS (
     SELECT id FROM organization WHERE (SELECT count(*) FROM earliest) >= :window ORDER BY id LIMIT 1
     OFFSET greatest(0, floor(random() * ((SELECT count(*) FROM organization) + {WALK - 1}))::bigint - {WALK - 1})
 ), walk AS (
-    (SELECT lane.organization_id, 1 AS step FROM begin_at, lane
-     WHERE owner IS NULL AND due IS NOT NULL AND organization_id >= begin_at.id ORDER BY organization_id LIMIT 1)
+    (SELECT first.organization_id, 1 AS step FROM begin_at, LATERAL (
+        SELECT organization_id FROM lane WHERE owner IS NULL AND due IS NOT NULL
+        AND organization_id >= begin_at.id ORDER BY organization_id LIMIT 1) first)
     UNION ALL
     SELECT neighbour.organization_id, walk.step + 1 FROM walk, LATERAL (
         SELECT organization_id FROM lane WHERE owner IS NULL AND due IS NOT NULL

@@ -22,6 +22,7 @@ from gleichtakt.errors import Permanent, Scope
 
 DISTRIBUTION: Final = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*", "/opt/postgresql/*/bin")
 COPIES: Final = (Path("/var/cache/gleichtakt"), Path("/usr/local/lib/gleichtakt"), Path("/run/gleichtakt"))
+NEEDED: Final = ("postgres", "initdb")
 OLDEST: Final = 15
 
 
@@ -94,43 +95,52 @@ def _number(folder: Path) -> int:
 
 
 def _look(folder: Path) -> Binaries | None:
-    if not all(os.access(folder / name, os.X_OK) for name in ("postgres", "initdb")):
+    if not all(os.access(folder / name, os.X_OK) for name in NEEDED):
         return None
-    version = re.search(r"\) (\d+)[\d.]*", _tell_version(folder, Account()).stdout)
+    version = re.search(r"\) (\d+)[\d.]*", _tell_version(folder / "postgres", Account()).stdout)
     return Binaries(folder, int(version[1]), version[0].removeprefix(") ")) if version else None
 
 
 def _runs(folder: Path, account: Account) -> bool:
     try:
-        return _tell_version(folder, account).returncode == 0
+        return all(_tell_version(folder / name, account).returncode == 0 for name in NEEDED)
     except PermissionError:
         return False
 
 
-def _tell_version(folder: Path, account: Account) -> subprocess.CompletedProcess[str]:
-    command = [str(folder / "postgres"), "--version"]
+def _tell_version(program: Path, account: Account) -> subprocess.CompletedProcess[str]:
+    command = [str(program), "--version"]
     return subprocess.run(  # noqa: S603 - our own program
         command, capture_output=True, text=True, check=False, cwd="/", **account.options
     )
 
 
 def _copy(binaries: Binaries, place: Path) -> Path | None:
-    """Copy the installation around *binaries* below *place*; None where that cannot be written. Made once, then found."""
+    """Copy the wheel's installation below *place*; None where that cannot be written. Made once, then found.
+
+    The programs look for their libraries in `<package>.libs` beside the package, so that comes along in its place.
+    """
+    install = binaries.folder.parent
+    package, libraries = install.parent, install.parent.with_name(f"{install.parent.name}.libs")
     stamp = (binaries.folder / "postgres").stat()
     target = place / f"postgresql-{binaries.version}-{stamp.st_size:x}-{int(stamp.st_mtime):x}"
-    if (target / "bin").is_dir() and target.stat().st_uid == os.geteuid():
-        return target / "bin"
+    programs = target / package.name / install.name / "bin"
     try:
         place.mkdir(parents=True, exist_ok=True)
         if place.stat().st_uid != os.geteuid():
             return None  # whoever owns the folder could exchange what we run
+        if programs.is_dir():
+            return programs
         place.chmod(0o755)
         with tempfile.TemporaryDirectory(dir=place) as fresh:
-            ignored = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "bitcode")
-            for part in ("bin", "lib", "share"):
-                shutil.copytree(binaries.folder.parent / part, Path(fresh, "copy", part), ignore=ignored, symlinks=True)
-            Path(fresh, "copy").chmod(0o755)
-            Path(fresh, "copy").rename(target)
+            copy = Path(fresh, "copy")
+            ignored = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "include")
+            shutil.copytree(install, copy / package.name / install.name, ignore=ignored, symlinks=True)
+            if libraries.is_dir():
+                shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+            for folder in (copy, copy / package.name):
+                folder.chmod(0o755)
+            copy.rename(target)
     except OSError:
-        return target / "bin" if (target / "bin").is_dir() else None  # another process was quicker, or no right
-    return target / "bin"
+        return programs if programs.is_dir() else None  # another process was quicker, or we have no right
+    return programs
