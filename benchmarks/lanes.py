@@ -16,8 +16,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import text
-
 from gleichtakt.store import lanes
 from gleichtakt.store.database import Database, new_id
 from gleichtakt.store.embedded import Embedded

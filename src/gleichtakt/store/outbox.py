@@ -82,7 +82,7 @@ async def claim(
             **({"kinds": list(kinds)} if kinds else {}),
         },
     )
-    return [Job(row.id, row.kind, row.organization_id, msgspec.json.decode(row.args), row.attempt, owner) for row in rows]
+    return [Job(row.id, row.kind, row.organization_id, row.args, row.attempt, owner) for row in rows]
 
 
 async def done(connection: AsyncConnection, job: Job) -> bool:
