@@ -3,6 +3,7 @@
 from gleichtakt.model.ics.calendar import Broken, Reading, read_calendar, series_of
 from gleichtakt.model.ics.component import Component, parse
 from gleichtakt.model.ics.lines import Limits
+from gleichtakt.model.ics.patching import patch
 from gleichtakt.model.ics.writing import write_calendar
 
-__all__ = ["Broken", "Component", "Limits", "Reading", "parse", "read_calendar", "series_of", "write_calendar"]
+__all__ = ["Broken", "Component", "Limits", "Reading", "parse", "patch", "read_calendar", "series_of", "write_calendar"]

@@ -245,6 +245,10 @@ class FileZones:
         numbered = (name if number == 1 else f"{name} {number}" for number in range(1, len(taken) + 2))
         return next(candidate for candidate in numbered if candidate not in taken)
 
+    def zones(self) -> list[str]:
+        """Give the zones in use."""
+        return list(self._years)
+
     def called(self, tzid: str) -> str:
         """Give the TZID of a zone in this file."""
         return self._called.get(tzid) or name_in_file(tzid)
