@@ -58,9 +58,9 @@ def patch(
 ) -> Component:
     """Give the tree with what differs between *base* and *new* in *fields* changed.
 
-    fields: names of `Event` fields, and `recurrence` for rule, dates, added and removed overrides. stamp: aware UTC, for
-    DTSTAMP and LAST-MODIFIED where they stand; without one they stay. Raises Permanent (SERIES) where the object does
-    not hold the series.
+    fields: names of `Event` fields, and `recurrence` for rule, dates and all that concerns single occurrences. stamp:
+    aware UTC, for DTSTAMP and LAST-MODIFIED where they stand; without one they stay. Raises Permanent (SERIES) where the
+    object does not hold the series.
     """
     changed = calendar.copy()
     work = _Work(changed, base, new, fields, silent=silent)
@@ -132,15 +132,15 @@ class _Work:
 
     # --- times ---
 
-    def _times(self, event: Component, base: Event, new: Event) -> None:
+    def _times(self, event: Component, base: Event, new: Event, fields: frozenset[str]) -> None:
         """Change start and end; a DURATION stays while it still says the truth."""
-        moved = [name for name in ("start", "end") if name in self.fields and getattr(base, name) != getattr(new, name)]
+        moved = [name for name in ("start", "end") if name in fields and getattr(base, name) != getattr(new, name)]
         if not moved:
             return
         if "start" in moved:
             _set(event, "DTSTART", self._point("DTSTART", new.start))
             _drop(event, "X-MICROSOFT-CDO-ALLDAYEVENT")
-        end = new.end if "end" in self.fields else occurrence_event(base, new.start).end
+        end = new.end if "end" in fields else occurrence_event(base, new.start).end
         if read_part(event, self.zones).event.end != end:
             _drop(event, "DURATION")
             _set(event, "DTEND", self._point("DTEND", end), after="DTSTART")
@@ -188,7 +188,7 @@ class _Work:
                 continue
             if old.recurrence_id != new.recurrence_id:
                 _set(event, "RECURRENCE-ID", self._point("RECURRENCE-ID", new.recurrence_id))
-            self._content(event, old.event, new.event)
+            self._content(event, old.event, new.event, is_override=True)
         if RECURRENCE not in self.fields:
             return
         for override in removed:
@@ -197,11 +197,12 @@ class _Work:
         for override in added:
             self._add(master, override)
 
-    def _content(self, event: Component, old: Event, new: Event) -> None:
+    def _content(self, event: Component, old: Event, new: Event, *, is_override: bool = False) -> None:
+        fields = _ALL if is_override and RECURRENCE in self.fields else self.fields
         for name, change in _FIELDS.items():
-            if name in self.fields and getattr(old, name) != getattr(new, name):
+            if name in fields and getattr(old, name) != getattr(new, name):
                 change(self, event, old, new)
-        self._times(event, old, new)
+        self._times(event, old, new, fields)
 
     def _add(self, master: Component | None, override: Override) -> None:
         """Add an override: the master's own lines where there is one, so that what we do not model is kept."""
@@ -215,7 +216,7 @@ class _Work:
             _set(event, "DTSTART", self._point("DTSTART", plain.start))
             if event.first("DTEND"):
                 _set(event, "DTEND", self._point("DTEND", plain.end))
-            self._content(event, plain, override.event)
+            self._content(event, plain, override.event, is_override=True)
         _set(event, "RECURRENCE-ID", slot, after="UID")
         self.calendar.children.append(event)
 
@@ -438,6 +439,7 @@ _FIELDS: dict[str, Callable[[_Work, Component, Event, Event], None]] = {
     "conference_url": _conference,
     "url": _url,
 }
+_ALL = frozenset({*_FIELDS, "start", "end"})
 
 
 # --- zones -------------------------------------------------------------------------------------------------------
