@@ -116,7 +116,8 @@ class Engine:
         """Store the organization and its resource."""
         async with self.database.begin() as connection:
             await connection.execute(
-                text("insert into organization (id, name, language) values (:id, 'Muster GmbH', 'en')"), {"id": self.organization_id}
+                text("insert into organization (id, name, language) values (:id, 'Muster GmbH', 'en')"),
+                {"id": self.organization_id},
             )
             await connection.execute(
                 text("""insert into resource (id, organization_id, name, time_zone, language)
@@ -128,7 +129,9 @@ class Engine:
         """Tie the resource to a calendar of the simulator."""
         connection_id, link_id = new_id(), new_id()
         async with self.database.begin() as connection:
-            secret = self.box.seal(encode({"password": "sync-password"}).encode(), place_of("connection", "secret", connection_id))
+            secret = self.box.seal(
+                encode({"password": "sync-password"}).encode(), place_of("connection", "secret", connection_id)
+            )
             await connection.execute(
                 text("""insert into connection (id, organization_id, provider, name, url, auth_method, auth, secret, options)
                         values (:id, :organization_id, 'memory', 'Memory', :url, 'basic', cast(:auth as jsonb), :secret,

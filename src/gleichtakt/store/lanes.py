@@ -142,6 +142,18 @@ async def claim_these(connection: AsyncConnection, owner: str, lane_ids: Sequenc
     return _claims(rows, owner)
 
 
+async def due_now(connection: AsyncConnection, lane_ids: Sequence[UUID] | None = None) -> list[UUID]:
+    """Give the lanes that can be claimed now, or those of the ones named."""
+    rows = await connection.execute(
+        text("""
+            SELECT id FROM lane WHERE ((owner IS NULL AND due <= now()) OR (owner IS NOT NULL AND lease_until <= now()))
+            AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(CAST(:ids AS uuid[]))) ORDER BY due
+        """),
+        {"ids": None if lane_ids is None else list(lane_ids)},
+    )
+    return list(rows.scalars())
+
+
 async def finish(connection: AsyncConnection, claim: Claim, next_due: datetime | None, *, failed: bool = False) -> bool:
     """Give a lane back, due again at *next_due* or at once if it was woken meanwhile; say whether it was still ours.
 

@@ -143,27 +143,46 @@ async def known_etags(connection: AsyncConnection, link: LinkRow) -> dict[str, s
     return {row[0]: row[1] for row in found}
 
 
-async def paired(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> dict[str, tuple[UUID, str, bool]]:
-    """Give for hrefs that are paired: our series, its origin, and whether it came over this link."""
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """What a remote object is to us: a copy of our own or of another link's event, or the original of an event of ours."""
+
+    series_id: UUID
+    origin: str
+    from_here: bool  # its event came over this link
+
+    @property
+    def is_own_copy(self) -> bool:
+        """Say whether it is a copy that we write."""
+        return not (self.origin == "provider" and self.from_here)
+
+    @property
+    def is_relayed(self) -> bool:
+        """Say whether its event came over another link."""
+        return self.origin == "provider" and not self.from_here
+
+
+async def paired(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> dict[str, Paired]:
+    """Give what the paired ones of these objects are to us."""
     found = await connection.execute(
         text("""select p.href, p.series_id, s.origin, s.origin_link_id is not distinct from p.link_id
                 from pairing p join series s on s.resource_id = p.resource_id and s.id = p.series_id
                 where p.resource_id = :resource_id and p.link_id = :link_id and p.href = any(cast(:hrefs as text[]))"""),
         {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs)},
     )
-    return {row[0]: (row[1], row[2], row[3]) for row in found}
+    return {row[0]: Paired(*row[1:]) for row in found}
 
 
 _OBSERVE = text("""
 insert into observed (resource_id, link_id, href, etag, uid, starts_at, ends_at, document, reason, reason_code,
-                      reason_params, marker, key, fingerprint, is_organizer, response, kind, stale, gone, listing, seen_at)
+                      reason_params, marker, key, title_digest, is_organizer, response, kind, stale, gone, listing, seen_at)
 values (:resource_id, :link_id, :href, :etag, :uid, :starts_at, :ends_at, :document, :reason, :reason_code,
-        cast(:reason_params as jsonb), :marker, :key, :fingerprint, :is_organizer, :response, :kind, :stale, false,
+        cast(:reason_params as jsonb), :marker, :key, :title_digest, :is_organizer, :response, :kind, :stale, false,
         :listing, now())
 on conflict (resource_id, link_id, href) do update set etag = excluded.etag, uid = excluded.uid,
   starts_at = excluded.starts_at, ends_at = excluded.ends_at, document = excluded.document, reason = excluded.reason,
   reason_code = excluded.reason_code, reason_params = excluded.reason_params, marker = excluded.marker,
-  key = excluded.key, fingerprint = excluded.fingerprint, is_organizer = excluded.is_organizer,
+  key = excluded.key, title_digest = excluded.title_digest, is_organizer = excluded.is_organizer,
   response = excluded.response, kind = excluded.kind, listing = excluded.listing, seen_at = now(), attempt = 0,
   retry_at = null, gone = false,
   stale = excluded.stale and (observed.stale or observed.gone or observed.document is distinct from excluded.document
@@ -286,6 +305,8 @@ class PairRow:
     deleted_at: datetime | None
     updated_at: datetime | None
     uid: str
+    starts_at: datetime | None
+    ends_at: datetime | None
     # theirs
     seen: bool
     etag: str
@@ -300,7 +321,7 @@ class PairRow:
 _PAIR = """
 select p.series_id, p.href, p.base_ours::text, p.base_theirs::text, p.made_by_us, p.state, p.hold_id, p.verdict, p.attempt,
        p.writes::text, p.series_version, s.version, s.document, s.origin, s.origin_link_id, s.deleted_at, s.updated_at,
-       coalesce(s.uid, ''), o.href is not null, coalesce(o.etag, ''), o.document, coalesce(o.reason, ''),
+       coalesce(s.uid, ''), s.starts_at, s.ends_at, o.href is not null, coalesce(o.etag, ''), o.document, coalesce(o.reason, ''),
        coalesce(o.gone, true), coalesce(o.is_organizer, true), coalesce(o.response, 'none'), o.seen_at
 from pairing p
 left join series s on s.resource_id = p.resource_id and s.id = p.series_id
@@ -347,7 +368,7 @@ class NewRow:
     reason: str
     gone: bool
     marker: str
-    fingerprint: str
+    title_digest: str
     is_organizer: bool
     response: str
     starts_at: datetime | None
@@ -356,7 +377,7 @@ class NewRow:
 async def unpaired_observed(connection: AsyncConnection, link: LinkRow, after: str, limit: int) -> list[NewRow]:
     """Give stale observed objects without a pairing, by href, after one."""
     found = await connection.execute(
-        text("""select o.href, o.etag, o.uid, o.document, o.reason, o.gone, o.marker, o.fingerprint, o.is_organizer,
+        text("""select o.href, o.etag, o.uid, o.document, o.reason, o.gone, o.marker, o.title_digest, o.is_organizer,
                        o.response, o.starts_at
                 from observed o where o.resource_id = :resource_id and o.link_id = :link_id and o.stale and o.href > :after
                 and not exists (select from pairing p where p.resource_id = o.resource_id and p.link_id = o.link_id
@@ -659,3 +680,66 @@ async def journal(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]
     """Keep what was written at the provider, with what stood there before."""
     if rows:
         await connection.execute(_JOURNAL, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """One write of a run, in its order. made_by_us: whether the remote object is a copy of ours."""
+
+    side: str
+    verb: str
+    series_id: UUID | None
+    href: str | None
+    before: str | None
+    after: str | None
+    made_by_us: bool
+
+
+async def journal_of(connection: AsyncConnection, link: LinkRow, undoing: UUID | None) -> list[JournalRow]:
+    """Give what the run that *undoing* is to undo wrote over this link."""
+    found = await connection.execute(
+        text("""select j.side, j.verb, j.series_id, j.href, j.before, j.after, coalesce(p.made_by_us, j.verb <> 'delete')
+                from run r join journal j on j.run_id = r.undo_of and j.resource_id = :resource_id and j.link_id = :link_id
+                left join pairing p on p.resource_id = j.resource_id and p.link_id = j.link_id and p.series_id = j.series_id
+                where r.id = :run_id order by j.id"""),
+        {"resource_id": link.resource_id, "link_id": link.id, "run_id": undoing},
+    )
+    return [JournalRow(*row) for row in found]
+
+
+async def documents(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Give content and etag of what stands under these hrefs, as last observed."""
+    found = await connection.execute(
+        text("""select href, document, etag from observed where resource_id = :resource_id and link_id = :link_id and not gone
+                and document is not null and href = any(cast(:hrefs as text[]))"""),
+        {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs)},
+    )
+    return {row[0]: (row[1], row[2]) for row in found}
+
+
+async def agree_as_they_stand(connection: AsyncConnection, link: LinkRow, series_id: UUID) -> None:
+    """Let both sides of a pairing count as agreed without a base: what they hold is compared only when either moves."""
+    await connection.execute(
+        text("""update pairing p set stale = false, intent = null, hold_id = null, verdict = '', retry_at = null,
+                  series_version = coalesce((select version from series s where s.resource_id = p.resource_id and s.id = p.series_id), 0)
+                where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
+        {"resource_id": link.resource_id, "link_id": link.id, "series_id": series_id},
+    )
+
+
+async def agree_on(
+    connection: AsyncConnection, link: LinkRow, series_id: UUID, href: str, etag: str, theirs: Mapping[str, Json]
+) -> None:
+    """Record what stands there after an undo as their half of the base; ours stays as it is."""
+    await connection.execute(
+        text("""update pairing set href = :href, etag = :etag, base_theirs = cast(:theirs as jsonb), stale = false, intent = null,
+                  state = 'linked' where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
+        {
+            "resource_id": link.resource_id,
+            "link_id": link.id,
+            "series_id": series_id,
+            "href": href,
+            "etag": etag,
+            "theirs": encode(theirs),
+        },
+    )

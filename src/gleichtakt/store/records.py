@@ -169,6 +169,16 @@ async def mark_actions(connection: AsyncConnection, plan_id: UUID, numbers: Sequ
         )
 
 
+async def skip_after_held(connection: AsyncConnection, plan_id: UUID) -> None:
+    """Leave out actions that depend on a held one: the next plan finds what is left."""
+    await connection.execute(
+        text("""update plan_action a set state = 'skipped', action = '{}' from plan_action held
+                where a.plan_id = :plan_id and held.plan_id = :plan_id and held.state = 'held' and a.state = 'planned'
+                  and a.series_id = held.series_id and a.number > held.number"""),
+        {"plan_id": plan_id},
+    )
+
+
 async def close_plan(connection: AsyncConnection, plan_id: UUID, counts: Mapping[str, Json], mails: int) -> None:
     """Store the plan's totals."""
     await connection.execute(

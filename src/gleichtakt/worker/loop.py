@@ -132,36 +132,29 @@ async def _wait_any(worker: Worker, waking: object) -> None:
 
 
 async def _serve_once(worker: Worker, lane_ids: Sequence[UUID] | None) -> None:
-    """Serve what is due now, each lane once, and wait for the end of it."""
-    wanted = None if lane_ids is None else set(lane_ids)
-    seen: set[UUID] = set()
+    """Serve what is due now, each lane once, and wait for the end of it. What others hold is left to them."""
+    async with worker.database.read() as connection:
+        left = set(await lanes.due_now(connection, lane_ids))
     while True:
+        worker.something_finished.clear()
         free = worker.settings.worker_slots - len(worker.running)
-        started = await _claim(worker, free, wanted, seen) if free > 0 else 0
-        if not started and not worker.running and not worker.finished:
+        wanted = sorted(left)[: max(free, 0)]
+        left -= set(wanted)
+        if wanted:
+            await _claim(worker, free, wanted)
+        elif not worker.running:
             return
-        if not started:
-            worker.something_finished.clear()
-            if worker.running or worker.finished:
-                await asyncio.wait_for(worker.something_finished.wait(), LEASE_SECONDS)
+        elif not left or free <= 0:
+            await worker.something_finished.wait()
 
 
-async def _claim(worker: Worker, limit: int, wanted: set[UUID] | None = None, seen: set[UUID] | None = None) -> int:
-    """Take due lanes and start them; give how many were started."""
+async def _claim(worker: Worker, limit: int, wanted: Sequence[UUID] | None = None) -> int:
+    """Take due lanes (of those wanted, where named) and start them; give how many were started."""
     async with worker.database.begin() as connection:
-        if wanted is not None:
-            left = wanted - (seen or set())
-            claims = await lanes.claim_these(connection, worker.owner, sorted(left), LEASE_SECONDS) if left else []
-        else:
+        if wanted is None:
             claims = await lanes.claim(connection, worker.owner, limit, LEASE_SECONDS)
-    if seen is not None:
-        fresh = [claim for claim in claims if claim.id not in seen]
-        for again in claims:
-            if again not in fresh:
-                worker.finished.append((again, [], False))
-                worker.something_ended.set()
-        seen.update(claim.id for claim in claims)
-        claims = fresh
+        else:
+            claims = await lanes.claim_these(connection, worker.owner, wanted, LEASE_SECONDS)
     if not claims:
         return 0
     worker.running.update({claim.id: claim for claim in claims})

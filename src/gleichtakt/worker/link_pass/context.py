@@ -22,6 +22,7 @@ from gleichtakt.store import lanes
 from gleichtakt.store.calendars import Home
 from gleichtakt.store.database import Database
 from gleichtakt.store.passes import LinkRow
+from gleichtakt.sync.matching import level_title
 from gleichtakt.sync.policy import Limits, Policy, policy_digest
 
 
@@ -90,11 +91,9 @@ class Pass:
         """Give our mark for a copy of a series on this link."""
         return Mark(f"{self.epoch}/{self.link.id}/{series_id}")
 
-    def fingerprint(self, series: Series) -> str:
-        """Give a keyed digest of start, end, title and organizer, by which look-alikes are found without their content."""
-        event = series.event
-        who = event.organizer.email.casefold() if event.organizer else ""
-        plain = f"{event.start!r}|{event.end!r}|{' '.join(event.title.split()).casefold()}|{who}|{series.rrule}"
+    def title_digest(self, series: Series) -> str:
+        """Give a keyed digest of a title, by which look-alikes are found although policy may hide the title itself."""
+        plain = level_title(series.event.title)
         return hashlib.blake2b(plain.encode(), key=self.epoch.encode()[:64], digest_size=16).hexdigest()
 
     @asynccontextmanager

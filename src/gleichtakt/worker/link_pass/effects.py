@@ -13,6 +13,7 @@ from gleichtakt.model.document import read_series, series_document
 from gleichtakt.model.event import Series
 from gleichtakt.providers.protocol import Etag, Href, IdempotencyKey, Seen, Stored
 from gleichtakt.store import calendars, passes, records
+from gleichtakt.store.passes import Paired
 from gleichtakt.sync.flat import flatten
 from gleichtakt.worker.link_pass.context import Pass
 from gleichtakt.worker.link_pass.observe import inward, observed_row
@@ -24,8 +25,8 @@ VERBS = {"create": "created", "update": "updated", "delete": "deleted"}
 class Intent:
     """A write that is about to be sent, complete enough to be recognised after a crash.
 
-    series: what is sent; before: what stood there when it was planned; agreed: our half of the base to record.
-    own_copy: whether the object is a copy we made (and not the original of an event that came from there).
+    series: what is sent; before: what stood there when it was planned; agreed: our half of the base to record. origin,
+    from_here: what the object is to us, as in `Paired`.
     """
 
     series_id: UUID
@@ -38,7 +39,8 @@ class Intent:
     before: Series | None = None
     fields: frozenset[str] = frozenset()
     agreed: Mapping[str, Any] | None = None
-    own_copy: bool = True
+    origin: str = "app"
+    from_here: bool = False
     version: int = 0  # of our series
     plan_id: UUID | None = None
     number: int = 0
@@ -57,7 +59,8 @@ class Intent:
             "before": series_document(self.before) if self.before else None,
             "fields": sorted(self.fields),
             "agreed": self.agreed,
-            "own_copy": self.own_copy,
+            "origin": self.origin,
+            "from_here": self.from_here,
             "version": self.version,
             "plan_id": str(self.plan_id) if self.plan_id else None,
             "number": self.number,
@@ -124,7 +127,7 @@ async def record(work: Pass, done: Sequence[Done]) -> None:
             if item.stored is None:
                 await passes.unpair(connection, link, item.intent.series_id, forget=item.intent.ours_deleted)
         await passes.forget_observed(connection, link, [item.intent.href for item in done if item.stored is None])
-        await passes.journal(connection, [_entry(work, item) for item in done])
+        await passes.journal(connection, [journal_entry(work, item.intent, item.stored) for item in done])
         for plan_id in {item.intent.plan_id for item in done if item.intent.plan_id}:
             numbers = [item.intent.number for item in done if item.intent.plan_id == plan_id]
             await records.mark_actions(connection, plan_id, numbers, "done")
@@ -160,43 +163,45 @@ def _held(work: Pass, item: Done) -> Series:
     """Give the stored content as far as we may hold it."""
     if item.stored is None or item.intent.series is None:
         raise ValueError("nothing is stored")
-    seen = _seen(work, item)
-    return inward(work, seen, own_copy=item.intent.own_copy).series or item.intent.series
+    return inward(work, _seen(work, item), _paired(item.intent)).series or item.intent.series
+
+
+def _paired(intent: Intent) -> Paired:
+    return Paired(intent.series_id, intent.origin, intent.from_here)
 
 
 def _seen(work: Pass, item: Done) -> Seen:
-    stored, intent = item.stored, item.intent
     if item.read_back is not None:
         return item.read_back
-    if stored is None or intent.series is None:
+    if item.stored is None:
         raise ValueError("nothing is stored")
+    return seen_after(work, item.intent, item.stored)
+
+
+def seen_after(work: Pass, intent: Intent, stored: Stored) -> Seen:
+    """Give an object as it stands there after a write."""
     series = stored.series or intent.series
+    if series is None:
+        raise ValueError("a create or update without content")
     return Seen(stored.href, stored.etag, series, marker=work.mark(intent.series_id).text, key=intent.key)
 
 
 def _observed(work: Pass, item: Done) -> dict[str, Any]:
     """Give the observed row; what was read back after a lost answer may hold a later edit, and is planned."""
-    return observed_row(
-        work,
-        _seen(work, item),
-        None,
-        work.link.listing or "",
-        own_copy=item.intent.own_copy,
-        stale=item.read_back is not None,
-    )
+    return observed_row(work, _seen(work, item), _paired(item.intent), work.link.listing or "", stale=item.read_back is not None)
 
 
-def _entry(work: Pass, item: Done) -> dict[str, Any]:
-    intent = item.intent
+def journal_entry(work: Pass, intent: Intent, stored: Stored | None) -> dict[str, Any]:
+    """Give the journal row of a write at the provider."""
     return {
         "resource_id": work.link.resource_id,
         "organization_id": work.link.organization_id,
         "link_id": work.link.id,
         "run_id": work.run_id,
         "series_id": intent.series_id,
-        "href": item.stored.href if item.stored else intent.href,
+        "href": stored.href if stored else intent.href,
         "verb": intent.verb,
         "fields": passes.encode(sorted(intent.fields)),
         "before": calendars.write_document(intent.before) if intent.before else None,
-        "after": calendars.write_document(intent.series) if intent.series and item.stored else None,
+        "after": calendars.write_document(intent.series) if intent.series and stored else None,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from gleichtakt.model.event import Series
 from gleichtakt.store import calendars, passes, records
 from gleichtakt.store.passes import NewRow
 from gleichtakt.sync.matching import Fingerprint, match
@@ -89,7 +90,10 @@ async def _match_look_alikes(work: Pass) -> None:
         if not rows:
             break
         after = rows[-1].href
-        theirs += [Fingerprint(row.href, row.fingerprint) for row in rows if not row.gone and row.document]
+        for row in rows:
+            if row.document and not row.gone:
+                there = calendars.read_document(row.document)
+                theirs.append(_looks(row.href, there, row.title_digest))
     found = match(ours, theirs)
     await _adopt(work, [(UUID(ours_key), href) for ours_key, href in found.pairs], made_by_us=False)
     if found.ambiguous:
@@ -108,4 +112,11 @@ async def _our_fingerprints(work: Pass) -> list[Fingerprint]:
         if not rows:
             return ours
         after = rows[-1][0]
-        ours += [Fingerprint(str(row[0]), work.fingerprint(calendars.read_document(row[2]))) for row in rows]
+        for series_id, _, document, _ in rows:
+            series = calendars.read_document(document)
+            ours.append(_looks(str(series_id), series, work.title_digest(series)))
+
+
+def _looks(key: str, series: Series, title_digest: str) -> Fingerprint:
+    """Give what two look-alikes share; their UIDs and marks have been tried before."""
+    return Fingerprint(key, "", series.event.start, series.event.end, series.rrule, title_digest)

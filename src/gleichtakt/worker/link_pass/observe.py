@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from gleichtakt.errors import CursorExpired, Gone, Trouble
 from gleichtakt.providers.protocol import Cursor, Href, Known, Page, Seen, Unreadable
 from gleichtakt.store import calendars, passes, records
+from gleichtakt.store.passes import Paired
 from gleichtakt.sync import projection
 from gleichtakt.sync.plan import Theirs
 from gleichtakt.worker.link_pass.context import Pass
@@ -77,6 +78,7 @@ async def _store_page(work: Pass, page: Page, listing: str, since: Cursor | None
     rows = await observed_rows(work, page.upserts, listing)
     async with work.writing() as connection:
         await passes.observe(connection, rows)
+        await records.close_problems(connection, link, hrefs=[item.href for item in page.upserts])
         await _store_unreadable(work, connection, page.unreadable, listing)
         await passes.mark_gone(connection, link, gone)
         if listing:
@@ -142,6 +144,7 @@ async def fetch(work: Pass, hrefs: Sequence[str]) -> list[str]:
         rows = await observed_rows(work, seen, work.link.listing or "")
         async with work.writing() as connection:
             await passes.observe(connection, rows)
+            await records.close_problems(connection, work.link, hrefs=[item.href for item in seen])
             await _store_unreadable(work, connection, broken, work.link.listing or "")
         answered = {item.href for item in found}
         missing += [href for href in chunk if href not in answered]
@@ -201,19 +204,9 @@ async def observed_rows(work: Pass, seen: Sequence[Seen], listing: str) -> list[
     return [observed_row(work, item, paired.get(item.href), listing) for item in seen]
 
 
-def observed_row(
-    work: Pass,
-    item: Seen,
-    paired: tuple[UUID, str, bool] | None,
-    listing: str,
-    *,
-    own_copy: bool | None = None,
-    stale: bool = True,
-) -> dict[str, Any]:
-    """Give the row of one object. paired: (series, origin, came over this link) where it has a pairing."""
-    if own_copy is None:
-        own_copy = paired is not None and not (paired[1] == "provider" and paired[2])
-    theirs = inward(work, item, own_copy=own_copy)
+def observed_row(work: Pass, item: Seen, paired: Paired | None, listing: str, *, stale: bool = True) -> dict[str, Any]:
+    """Give the row of one object. paired: what it is to us, None while it is new."""
+    theirs = inward(work, item, paired)
     start, end = _span(work, item)
     return {
         "resource_id": work.link.resource_id,
@@ -229,7 +222,7 @@ def observed_row(
         "reason_params": "{}",
         "marker": item.marker,
         "key": item.key,
-        "fingerprint": work.fingerprint(item.series),
+        "title_digest": work.title_digest(item.series),
         "is_organizer": item.is_organizer,
         "response": item.response,
         "kind": item.kind,
@@ -238,13 +231,13 @@ def observed_row(
     }
 
 
-def inward(work: Pass, item: Seen, *, own_copy: bool) -> Theirs:
+def inward(work: Pass, item: Seen, paired: Paired | None) -> Theirs:
     """Say what we may hold of an object."""
-    if item.foreign_marker and not own_copy:
+    if item.foreign_marker and paired is None:
         return Theirs(None, "mirror", item.is_organizer)
     return projection.inward(
         item.series,
-        own_copy=own_copy,
+        own_copy=paired is not None and paired.is_own_copy,
         policy=work.policy,
         limits=work.limits,
         kind=item.kind,
@@ -253,6 +246,8 @@ def inward(work: Pass, item: Seen, *, own_copy: bool) -> Theirs:
         window=work.window,
         reader=work.reader,
         language=work.language,
+        paired=paired is not None,
+        relayed=paired is not None and paired.is_relayed,
     )
 
 

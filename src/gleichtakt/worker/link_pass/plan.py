@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -96,11 +96,12 @@ async def _plan_new(work: Pass, planning: Planning, kind: str) -> None:
                 is_origin_link=True,
                 origin_writes=work.policy.app_writes_foreign,
                 uid=row.uid,
+                first_run=not work.link.first_run_done,
             )
-            found = _first_run(work, _decide(work, view))
+            found = _decide(work, view)
             if not found.actions:
                 quiet.append(row.href)
-            facts = {"expect": row.etag, "version": 0, "own_copy": False}
+            facts = {"expect": row.etag, "version": 0, "origin": "provider", "from_here": True, "ours_gone": False}
             actions += _rows(work, planning, None, row.href, found.actions, facts, exempt=False)
         async with work.writing() as connection:
             await _store_actions(work, planning, connection, kind, actions)
@@ -111,7 +112,7 @@ async def _plan_new(work: Pass, planning: Planning, kind: str) -> None:
 
 def decide_pair(work: Pass, row: PairRow) -> Outcome:
     """Give the outcome for one pairing as it stands in the rows."""
-    return _first_run(work, _decide(work, view_of(work, row)))
+    return _decide(work, view_of(work, row))
 
 
 def view_of(work: Pass, row: PairRow) -> View:
@@ -143,14 +144,20 @@ def view_of(work: Pass, row: PairRow) -> View:
         verdict=Verdict(row.verdict) if row.verdict in set(Verdict) else Verdict.NONE,
         ours_modified_at=row.updated_at,
         grace_over=row.seen_at is None or row.seen_at + grace <= work.now,
+        in_window=_in_window(work, row),
+        first_run=not work.link.first_run_done,
         uid=row.uid,
     )
 
 
+def _in_window(work: Pass, row: PairRow) -> bool:
+    if row.starts_at is None:
+        return True
+    return row.starts_at < work.window.end and (row.ends_at is None or row.ends_at >= work.window.start)
+
+
 def _decide(work: Pass, view: View) -> Outcome:
-    return decide.plan(
-        view, work.policy, work.limits, language=work.language, now=work.now, reader=work.reader, window=work.window
-    )
+    return decide.plan(view, work.policy, work.limits, language=work.language, now=work.now, reader=work.reader)
 
 
 async def _learn_origins(work: Pass, rows: Sequence[PairRow]) -> None:
@@ -161,24 +168,6 @@ async def _learn_origins(work: Pass, rows: Sequence[PairRow]) -> None:
             policy = await levels.link_policy(connection, link_id)
         if policy is not None:
             work.origins[link_id] = policy
-
-
-#: What a first run may create, by `first_run`; nothing is ever deleted in one.
-FIRST_RUN_CREATES = {
-    "merge": {Side.APP, Side.PROVIDER},
-    "app_to_provider": {Side.PROVIDER},
-    "provider_to_app": {Side.APP},
-    "link_only": set[Side](),
-}
-
-
-def _first_run(work: Pass, found: Outcome) -> Outcome:
-    """Keep a first run to what its mode allows."""
-    if work.link.first_run_done:
-        return found
-    allowed = FIRST_RUN_CREATES[work.policy.first_run]
-    kept = tuple(action for action in found.actions if action.verb is not Verb.CREATE or action.side in allowed)
-    return replace(found, actions=kept)
 
 
 async def _store_pairs(
@@ -210,10 +199,10 @@ async def _store_pairs(
             facts = {
                 "expect": row.etag,
                 "version": row.version,
-                "own_copy": not (row.origin == "provider" and row.origin_link_id == work.link.id),
-                "ours_deleted": row.deleted_at is not None or row.version is None,
+                "origin": row.origin or "app",
+                "from_here": row.origin_link_id == work.link.id,
+                "ours_gone": row.deleted_at is not None or row.version is None,
                 "made_by_us": row.made_by_us,
-                "writes": row.writes,
             }
             exempt = row.verdict != ""
             actions += _rows(work, planning, row.series_id, row.href, found.actions, facts, exempt=exempt)
@@ -297,7 +286,6 @@ def _rows(
                     {
                         **facts,
                         "version": (version or 0) + 1 if after_ours else version,
-                        "both": both,
                         "action": action_document(action),
                     }
                 ),
@@ -340,8 +328,8 @@ async def _guard(work: Pass, planning: Planning, mapped: int, present: int, kind
     )
     held = guards.held(tally, work.policy)
     by_kind: dict[str, list[tuple[str, str]]] = {}
-    for (side, verb), reason in held.items():
-        by_kind.setdefault(reason.value, []).append((side.value, verb.value))
+    for (side, verb), why in held.items():
+        by_kind.setdefault(why.value, []).append((side.value, verb.value))
     params = {"mapped": mapped, **{f"{side.value}_deletes": planning.deletes[side] for side in Side}}
     params |= {f"{side.value}_updates": planning.updates[side] for side in Side}
     async with work.writing() as connection:
@@ -356,3 +344,4 @@ async def _guard(work: Pass, planning: Planning, mapped: int, present: int, kind
             work.held += await records.hold_actions(
                 connection, work.link, planning.plan_id, work.run_id, reason, params, classes=classes
             )
+        await records.skip_after_held(connection, planning.plan_id)

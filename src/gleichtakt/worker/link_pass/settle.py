@@ -82,25 +82,26 @@ async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> N
                 )
         written = await calendars.write(connection, work.home, writes, work.now)
         await passes.settle(
-            connection, [_agreed(work, row, actions[row.number], written.versions) for row in going if _final(row)]
+            connection, [_agreed(work, row, actions[row.number], written.versions) for row in going if _keeps(row)]
         )
         for row in going:
             action = actions[row.number]
             if action.verb is Verb.DELETE and row.series_id:
                 await passes.unpair(connection, link, row.series_id, forget=True)
             if action.verb is Verb.UNLINK and row.series_id:
-                await passes.unpair(connection, link, row.series_id, forget=False)
-                await passes.set_aside(connection, link, row.series_id, "unlinked")
-        deleted = [row.href for row in going if row.href and actions[row.number].verb is Verb.DELETE]
-        await passes.forget_gone(connection, link, deleted)
-        unlinked = [row.href for row in going if row.href and actions[row.number].verb is Verb.UNLINK]
-        await passes.planned(connection, link, [row.href for row in going if row.href and row.href not in unlinked])
-        await passes.look_again(connection, link, unlinked)
+                await passes.unpair(connection, link, row.series_id, forget=bool(row.action["ours_gone"]))
+                if not row.action["ours_gone"]:
+                    await passes.set_aside(connection, link, row.series_id, "unlinked")
+        ended = [row.href for row in going if row.href and row.verb in (Verb.DELETE, Verb.UNLINK)]
+        await passes.forget_gone(connection, link, ended)
+        taken_over = [row.href for row in going if row.href and row.why == "sync.organizer_changed"]
+        await passes.planned(connection, link, [row.href for row in going if row.href and row.href not in taken_over])
+        await passes.look_again(connection, link, taken_over)
         await records.mark_actions(connection, plan_id, [row.number for row in going], "done")
         await records.mark_actions(connection, plan_id, moved, "skipped")
         for series_id, trouble in written.troubles.items():
             await records.open_problem(connection, link, trouble, series_id=series_id, side="app")
-        ids = [row.series_id for row in going if row.series_id and _final(row)]
+        ids = [row.series_id for row in going if row.series_id and _keeps(row)]
         await records.close_problems(
             connection,
             link,
@@ -115,9 +116,9 @@ async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> N
             work.counts["linked"] += 1
 
 
-def _final(row: ActionRow) -> bool:
-    """Say whether our write completes the outcome; where theirs follows, the base is recorded after that."""
-    return row.verb in (Verb.CREATE, Verb.UPDATE, Verb.LINK) and not (row.action["both"] and row.verb != Verb.LINK)
+def _keeps(row: ActionRow) -> bool:
+    """Say whether both sides hold it afterwards, so that there is a base to record."""
+    return row.verb in (Verb.CREATE, Verb.UPDATE, Verb.LINK)
 
 
 def _agreed(work: Pass, row: ActionRow, action: Action, versions: dict[UUID, int]) -> dict[str, Any]:
@@ -170,12 +171,13 @@ def _intent(plan_id: UUID, row: ActionRow) -> Intent:
         before=action.before,
         fields=action.fields,
         agreed=action.agreed.ours if action.agreed else None,
-        own_copy=facts["own_copy"],
+        origin=facts["origin"],
+        from_here=facts["from_here"],
         version=facts["version"] or 0,
         plan_id=plan_id,
         number=row.number,
         why=row.why,
-        ours_deleted=facts.get("ours_deleted", False),
+        ours_deleted=facts["ours_gone"],
     )
 
 

@@ -1,0 +1,134 @@
+"""Undo of a run: its journal played backwards over this link, and nothing else.
+
+What the run created goes away again and stays away (its pairing is `unlinked` until the link is reset), what it changed
+or deleted comes back, edits made since stay. Undoing does not travel on: each side is set back for itself, and both
+count as agreed afterwards. Where an original was never stored, a problem says so. Repeating it after a crash is safe,
+because it starts from what stands there now and its creations carry keys made from the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from uuid import UUID
+
+from gleichtakt.errors import Conflict, Gone, Permanent, Scope
+from gleichtakt.providers.protocol import Stored
+from gleichtakt.store import calendars, passes, records
+from gleichtakt.store.calendars import Write
+from gleichtakt.store.passes import JournalRow
+from gleichtakt.sync.flat import flatten
+from gleichtakt.sync.plan import Action, Side, Verb
+from gleichtakt.sync.undo import Entry, reverse
+from gleichtakt.worker.link_pass.context import Pass
+from gleichtakt.worker.link_pass.effects import VERBS, Intent, journal_entry, perform, seen_after
+from gleichtakt.worker.link_pass.observe import fetch, inward, observed_row
+
+
+async def undo_run(work: Pass) -> None:
+    """Set back what the run named by this one (`undo_of`) wrote over this link."""
+    async with work.database.read() as connection:
+        rows = await passes.journal_of(connection, work.link, work.link.run_id)
+    hrefs = sorted({row.href for row in rows if row.side == Side.PROVIDER and row.href})
+    gone = await fetch(work, hrefs)
+    async with work.writing() as connection:
+        await passes.mark_gone(connection, work.link, gone)
+        await passes.planned(connection, work.link, hrefs)
+        ours = await calendars.lock(connection, work.link.resource_id, [row.series_id for row in rows if row.series_id])
+        theirs = await passes.documents(connection, work.link, hrefs)
+    series_of = {row.href: row.series_id for row in rows if row.href and row.series_id}
+    reversal = reverse([_entry(row, ours, theirs) for row in rows])
+    for place, action in reversal.actions:
+        if action.side is Side.APP:
+            await _undo_ours(work, UUID(place), action)
+        else:
+            await _undo_theirs(work, place, series_of[place], action)
+    for place, code in reversal.lost:
+        await _note_lost(work, place, code, series_of)
+
+
+def _entry(row: JournalRow, ours: dict[UUID, calendars.EventRow], theirs: dict[str, tuple[str, str]]) -> Entry:
+    """Turn a journal row into what can be reversed, with what stands at its place today."""
+    now, uid = None, ""
+    if row.side == Side.APP and row.series_id:
+        standing = ours.get(row.series_id)
+        if standing is not None and standing.deleted_at is None:
+            now, uid = standing.series, standing.uid
+    elif row.href in theirs:
+        now = calendars.read_document(theirs[row.href][0])
+        uid = now.uid
+    before = calendars.read_document(row.before) if row.before else None
+    after = calendars.read_document(row.after) if row.after else None
+    uid = uid or (before.uid if before else after.uid if after else "")
+    place = str(row.series_id) if row.side == Side.APP else row.href or ""
+    is_partial = row.side == Side.PROVIDER and not row.made_by_us
+    return Entry(Side(row.side), place, Verb(row.verb), uid, before, after, now, is_partial)
+
+
+async def _undo_ours(work: Pass, series_id: UUID, action: Action) -> None:
+    link = work.link
+    async with work.writing() as connection:
+        before = (await calendars.lock(connection, link.resource_id, [series_id])).get(series_id)
+        change = Write(
+            series_id,
+            action.series if action.verb is not Verb.DELETE else None,
+            before,
+            "undo",
+            origin="provider",
+            origin_link_id=link.id,
+            link_id=link.id,
+            run_id=work.run_id,
+            fields=sorted(action.fields),
+        )
+        await calendars.write(connection, work.home, [change], work.now)
+        await passes.agree_as_they_stand(connection, link, series_id)
+        if action.verb is Verb.DELETE:
+            await passes.set_aside(connection, link, series_id, "unlinked")
+    work.counts[f"app.{VERBS[action.verb.value]}"] += 1
+
+
+async def _undo_theirs(work: Pass, href: str, series_id: UUID, action: Action) -> None:
+    async with work.database.read() as connection:
+        standing = await passes.documents(connection, work.link, [href])
+    intent = Intent(
+        series_id=series_id,
+        verb=action.verb.value,
+        key=hashlib.blake2b(f"{work.link.run_id}/{href}".encode(), digest_size=16).hexdigest(),
+        uid=action.uid,
+        href=href,
+        expect=standing[href][1] if href in standing else "",
+        series=action.series,
+        before=action.before,
+        fields=action.fields,
+    )
+    try:
+        done = await perform(work, intent)
+    except (Conflict, Gone):
+        await _note_lost(work, href, "sync.undo_edited_since", {href: series_id})
+        return
+    await _record(work, intent, done.stored)
+
+
+async def _record(work: Pass, intent: Intent, stored: Stored | None) -> None:
+    link = work.link
+    async with work.writing() as connection:
+        if stored is None:
+            await passes.unpair(connection, link, intent.series_id, forget=False)
+            await passes.set_aside(connection, link, intent.series_id, "unlinked")
+            await passes.forget_observed(connection, link, [intent.href])
+        else:
+            seen = seen_after(work, intent, stored)
+            paired = (await passes.paired(connection, link, [intent.href])).get(intent.href)
+            await passes.observe(connection, [observed_row(work, seen, paired, link.listing or "", stale=False)])
+            held = inward(work, seen, paired).series or seen.series
+            await passes.agree_on(connection, link, intent.series_id, stored.href, stored.etag, flatten(held))
+        await passes.journal(connection, [journal_entry(work, intent, stored)])
+    work.counts[f"provider.{VERBS[intent.verb]}"] += 1
+
+
+async def _note_lost(work: Pass, place: str, code: str, series_of: dict[str, UUID]) -> None:
+    """Say that something could not be brought back, and why."""
+    trouble = Permanent(code, Scope.SERIES)
+    series_id = series_of.get(place)
+    async with work.writing() as connection:
+        await records.open_problem(connection, work.link, trouble, series_id=series_id, href=None if series_id else place)
+    work.problems.append({"code": code, "place": place})
