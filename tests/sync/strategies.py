@@ -11,7 +11,7 @@ from tests.sync.world import ZONE, at, excluded, overridden
 from gleichtakt.model.event import Event, Sensitivity, Series, ShowAs, Status
 from gleichtakt.model.point import Day, Point, Zoned, wall_of
 
-RULES = ("FREQ=DAILY;COUNT=5", "FREQ=WEEKLY;COUNT=6", "FREQ=WEEKLY;COUNT=8", "FREQ=DAILY;COUNT=3;INTERVAL=2")
+RULES = ("FREQ=DAILY;COUNT=5", "FREQ=WEEKLY;COUNT=6", "FREQ=WEEKLY;COUNT=8", "FREQ=DAILY;INTERVAL=2;COUNT=3")
 WORDS = st.sampled_from(["", "Beratung", "Café", "Anruf", "Team\nzwei Zeilen", "Übergabe 🗓"])
 
 texts = dict.fromkeys(("title", "description", "location"), WORDS)
@@ -50,7 +50,7 @@ def serieses(draw: st.DrawFn, uid: str = "u") -> Series:
 
 def slots(series: Series) -> list[Point]:
     """Give the first slots of a series whose rule is one of `RULES`."""
-    step = timedelta(days=7 if "WEEKLY" in series.rrule else 2 if "INTERVAL" in series.rrule else 1)
+    step = timedelta(days=7 if "WEEKLY" in series.rrule else 2 if "INTERVAL=2" in series.rrule else 1)
     start = series.event.start
     walls = [wall_of(start) + step * number for number in range(3)]
     return [Day(wall.date()) if isinstance(start, Day) else replace(start, wall=wall) for wall in walls]

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from gleichtakt.model.event import Event, Override, Sensitivity, Series, ShowAs, Status
 from gleichtakt.model.point import Point, Zoned, wall_of
 from gleichtakt.sync import decide, guards
-from gleichtakt.sync.flat import flatten
+from gleichtakt.sync.flat import flatten, level_text
 from gleichtakt.sync.plan import (
     Action,
     Base,
@@ -97,7 +97,7 @@ def normalising(series: Series) -> Series:
 
     def rewrite(content: Event) -> Event:
         texts = {
-            name: unicodedata.normalize("NFD", getattr(content, name)).replace("\n", "\r\n").rstrip() + " "
+            name: unicodedata.normalize("NFD", level_text(getattr(content, name))).replace("\n", "\r\n") + " "
             for name in ("title", "description", "location")
             if getattr(content, name)
         }

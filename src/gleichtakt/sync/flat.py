@@ -96,9 +96,11 @@ def flatten(series: Series) -> Flat:
 
 
 def _differences(inherited: Event, event: Event) -> dict[str, Any]:
-    """Give what an override says itself. Its end counts only where its length is its own."""
+    """Give what an override says itself. Its end counts only where its length is its own, and nothing counts that is no
+    difference: systems that write every override out in full do not write every one the same way.
+    """
     was, now = event_document(inherited), event_document(event)
-    own = {field: value for field, value in now.items() if value != was.get(field)}
+    own = {field: value for field, value in now.items() if value != was.get(field) and _differs(field, value, was)}
     if "start" in own:
         own["end"] = now["end"]
         if read_event({"start": now["start"]}, inherited=inherited).end == event.end:
@@ -108,6 +110,10 @@ def _differences(inherited: Event, event: Event) -> dict[str, Any]:
     elif inherited.html and not event.html and "description" not in own:
         own["html"] = ""
     return own
+
+
+def _differs(field: str, value: Any, was: Mapping[str, Any]) -> bool:
+    return bool(_plain(f"@:{field}", value) != _plain(f"@:{field}", was.get(field)))
 
 
 def unflatten(flat: Mapping[str, Any], uid: str) -> Series:
