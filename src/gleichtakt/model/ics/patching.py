@@ -39,7 +39,7 @@ from gleichtakt.model.ics.writing import (
     recurrence_lines,
     uri,
 )
-from gleichtakt.model.point import Point, Zoned, wall_of
+from gleichtakt.model.point import Day, Point, Zoned, wall_of
 from gleichtakt.model.recurrence import occurrence_event
 from gleichtakt.model.slot import same_slot
 
@@ -141,7 +141,8 @@ class _Work:
             _set(event, "DTSTART", self._point("DTSTART", new.start))
             _drop(event, "X-MICROSOFT-CDO-ALLDAYEVENT")
         end = new.end if "end" in fields else occurrence_event(base, new.start).end
-        if read_part(event, self.zones).event.end != end:
+        is_other_kind = isinstance(base.start, Day) is not isinstance(new.start, Day)  # DTEND has to follow
+        if is_other_kind or read_part(event, self.zones).event.end != end:
             _drop(event, "DURATION")
             _set(event, "DTEND", self._point("DTEND", end), after="DTSTART")
 
