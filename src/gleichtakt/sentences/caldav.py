@@ -12,8 +12,8 @@ SENTENCES: dict[str, Sentence] = {
     "caldav.principal_unknown": sentence(
         en="{host} does not show the calendars of this person to our login.",
         de="{host} zeigt unserer Anmeldung die Kalender dieser Person nicht.",
-        remedy_en="Share the calendar with our login, or name its path in the link, such as /dav/person/calendar/.",
-        remedy_de="Den Kalender für unsere Anmeldung freigeben oder seinen Pfad in der Verknüpfung nennen, etwa /dav/person/kalender/.",
+        remedy_en="Share the calendar with our login, or name its path in the link.",
+        remedy_de="Den Kalender für unsere Anmeldung freigeben oder seinen Pfad in der Verknüpfung nennen.",
     ),
     "caldav.method_not_offered": sentence(
         en="{host} does not offer the sign-in method «{method}»; it offers {offered}.",
@@ -37,7 +37,7 @@ SENTENCES: dict[str, Sentence] = {
         en="{host} does not hand out one event ({status}).",
         de="{host} gibt einen Termin nicht heraus ({status}).",
         remedy_en="It is neither copied nor deleted and asked for again later; look at the log of that server if it stays so.",
-        remedy_de="Er wird weder kopiert noch gelöscht und später neu angefragt; bleibt es so, das Protokoll jenes Servers prüfen.",
+        remedy_de="Er wird weder kopiert noch gelöscht und später neu angefragt; sonst das Protokoll jenes Servers prüfen.",
     ),
     "caldav.several_uids": sentence(
         en="One calendar file holds {count} different events, which CalDAV does not allow.",

@@ -27,11 +27,13 @@ _NOT_CALENDARS = frozenset(
 class Account:
     """What a sign-in leads to. addresses: by which others invite this person, lower case without `mailto:`.
 
-    single: the given address was a calendar itself. homes, inbox, proxies: URLs.
+    is_nameless: the server says that it knows no address of this person. single: the given address was a calendar itself.
+    homes, inbox, proxies: URLs.
     """
 
     homes: tuple[str, ...] = ()
     addresses: frozenset[str] = frozenset()
+    is_nameless: bool = False
     inbox: str = ""
     proxies: tuple[str, ...] = ()
     single: str = ""
@@ -205,8 +207,9 @@ class Discovery:
         return Account(
             self._join(answer.url, here.hrefs(wire.CAL + "calendar-home-set")),
             addresses_of(here),
-            next(iter(self._join(answer.url, here.hrefs(wire.CAL + "schedule-inbox-URL"))), ""),
-            self._join(answer.url, proxies),
+            is_nameless=wire.CAL + "calendar-user-address-set" in here.props and not addresses_of(here),
+            inbox=next(iter(self._join(answer.url, here.hrefs(wire.CAL + "schedule-inbox-URL"))), ""),
+            proxies=self._join(answer.url, proxies),
             principal=answer.url,
             start=start or answer.url,
         )

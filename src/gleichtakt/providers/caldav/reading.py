@@ -119,7 +119,7 @@ class Reader:
         """Name all members, by sync-collection where it works."""
         ctag = state.text(wire.SERVER + "getctag")
         offered = state.children(wire.DAV + "supported-report-set")
-        if wire.DAV + "sync-collection" in offered or (not offered and state.text(wire.DAV + "sync-token")):
+        if not offered or wire.DAV + "sync-collection" in offered:
             for depth in ("0", "1"):
                 found = await self._list_by_sync(place, wire.Position("", ctag, depth))
                 if found is not None:

@@ -51,7 +51,8 @@ CALENDARS = (
     "D:owner",
     "A:calendar-color",
 )
-COLLECTION = ("D:resourcetype", "S:getctag", "D:sync-token", "D:supported-report-set", "D:current-user-privilege-set")
+#: Without sync-token: Radicale reads the whole calendar for it, and once more for the ctag.
+COLLECTION = ("D:resourcetype", "S:getctag", "D:supported-report-set", "D:current-user-privilege-set")
 POLL = ("S:getctag",)
 MEMBERS = ("D:getetag", "D:getcontenttype", "D:resourcetype")
 

@@ -214,8 +214,8 @@ class Writer:
 
     async def _probe_silence(self, place: Place, of: CalendarRef) -> bool:
         own = next((found for found in sorted(await self.session.own_addresses(of.mailbox)) if "@" in found), "")
-        if not own:
-            return False
+        if not own:  # who has no address at the server organizes nothing there
+            return (await self.session.account(of.mailbox)).is_nameless
         probe = oddities.scheduling_probe(own, f"gleichtakt-{secrets.token_hex(16)}")
         href = Href(f"{place.path}{probe.name}")
         answer = await self._put(place, href, probe.data, {"If-None-Match": "*"})

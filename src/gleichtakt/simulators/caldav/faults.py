@@ -1,0 +1,80 @@
+"""Faults on demand: which request goes wrong, how, and whether it took effect before it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+WRITES = frozenset({"create", "update", "delete"})
+
+#: What can go wrong. `status`: an answer with `status`, `headers` and `body`. `lost`: the connection breaks without an
+#: answer. `cut`: the answer breaks off after `count` bytes, or in the middle. `garbage`: the answer is `body`. `delay`:
+#: it comes `seconds` later. `cap`: only the first `count` objects are answered, in silence. `item`: one object inside
+#: an answer has `status`. `spoil`: forbidden bytes stand in the answer.
+KINDS = frozenset({"status", "lost", "cut", "garbage", "delay", "cap", "item", "spoil"})
+
+#: verb of a request: `create`, `update`, `delete`; `fetch` (GET, multiget), `list` (sync-collection, PROPFIND of
+#: members), `state` (PROPFIND of one collection), `discover` (everything else).
+VERBS = frozenset({"create", "update", "delete", "fetch", "list", "state", "discover"})
+
+
+@dataclass(slots=True)
+class Fault:
+    """One rule. Empty conditions match everything; it is used up after `times` matching requests, never if negative.
+
+    verb: see VERBS, `write` for the three writes, or `*`. effect: whether the request is carried out all the same.
+    skip: so many matching requests pass unharmed first. path: what the path contains.
+    """
+
+    do: str
+    verb: str = "*"
+    effect: bool = False
+    path: str = ""
+    skip: int = 0
+    times: int = 1
+    status: int = 500
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str = ""
+    seconds: float = 0.0
+    count: int = 0
+    id: int = 0
+
+    def matches(self, verb: str, path: str) -> bool:
+        """Say whether a request meets the conditions."""
+        return (self.verb in ("*", verb) or (self.verb == "write" and verb in WRITES)) and self.path in path
+
+
+@dataclass(slots=True)
+class Faults:
+    """The rules in force, in the order in which they were made."""
+
+    rules: list[Fault] = field(default_factory=list)
+    made: int = 0
+
+    def add(self, fault: Fault) -> Fault:
+        """Put a rule in force. Raises ValueError for an unknown kind or verb."""
+        if fault.do not in KINDS:
+            raise ValueError(f"unknown fault {fault.do!r}; known are {', '.join(sorted(KINDS))}")
+        if fault.verb not in VERBS | {"*", "write"}:
+            raise ValueError(f"unknown verb {fault.verb!r}; known are {', '.join(sorted(VERBS))}, write and *")
+        self.made += 1
+        fault.id = self.made
+        self.rules.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Lift all rules."""
+        self.rules.clear()
+
+    def take(self, verb: str, path: str) -> list[Fault]:
+        """Give the rules that strike this request, and count it against them."""
+        struck: list[Fault] = []
+        for rule in self.rules:
+            if not rule.matches(verb, path):
+                continue
+            if rule.skip:
+                rule.skip -= 1
+                continue
+            rule.times -= 1
+            struck.append(rule)
+        self.rules = [rule for rule in self.rules if rule.times != 0]
+        return struck
