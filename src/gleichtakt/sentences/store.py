@@ -109,4 +109,34 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="Make one with «openssl rand -base64 32», or leave the setting empty to have one made.",
         remedy_de="Mit «openssl rand -base64 32» einen erzeugen, oder die Einstellung leer lassen, dann wird einer angelegt.",
     ),
+    "store.backup_unreadable": sentence(
+        en="{file} is no backup of ours, or it is damaged ({reason}).",
+        de="{file} ist keine Sicherung von uns, oder sie ist beschädigt ({reason}).",
+        remedy_en="Choose another file; nothing was changed.",
+        remedy_de="Eine andere Datei wählen; geändert wurde nichts.",
+    ),
+    "store.backup_newer": sentence(
+        en="{file} was made by release {program}, which is newer than this one ({ours}).",
+        de="{file} wurde mit Version {program} angelegt, die neuer ist als diese ({ours}).",
+        remedy_en="Install that release and restore there; nothing was changed.",
+        remedy_de="Jene Version installieren und dort einspielen; geändert wurde nichts.",
+    ),
+    "store.in_use": sentence(
+        en="Another process is using the database.",
+        de="Ein anderer Prozess benutzt die Datenbank.",
+        remedy_en="Stop every «gleichtakt serve», «web» and «work» first; nothing was changed.",
+        remedy_de="Zuerst jedes «gleichtakt serve», «web» und «work» beenden; geändert wurde nichts.",
+    ),
+    "store.no_program": sentence(
+        en="{program} of PostgreSQL {major} or newer is needed and not installed.",
+        de="{program} von PostgreSQL {major} oder neuer wird gebraucht und ist nicht installiert.",
+        remedy_en="Install the package postgresql-client-{major}.",
+        remedy_de="Das Paket postgresql-client-{major} installieren.",
+    ),
+    "store.program_failed": sentence(
+        en="{program} failed: {reason}",
+        de="{program} ist gescheitert: {reason}",
+        remedy_en="Correct the cause and try again; nothing was changed.",
+        remedy_de="Die Ursache beheben und es erneut versuchen; geändert wurde nichts.",
+    ),
 }
