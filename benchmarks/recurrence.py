@@ -126,13 +126,15 @@ def with_ical(text: str, runs: int) -> tuple[float, Found]:
 
     calendar = IcsCalendarStream.calendar_from_ics(text)
     zone = ZoneInfo(BERLIN)
-    return timed(lambda: [(str(e.uid), e.dtstart.timestamp()) for e in calendar.timeline_tz(zone).overlapping(*WINDOW)], runs)
+    return timed(
+        lambda: [(str(e.uid), e.start_datetime.timestamp()) for e in calendar.timeline_tz(zone).overlapping(*WINDOW)], runs
+    )
 
 
 def with_recurring_ical_events(text: str, runs: int) -> tuple[float, Found]:
     """Expand with recurring-ical-events, in its own environment."""
     import icalendar
-    import recurring_ical_events
+    import recurring_ical_events  # type: ignore[import-not-found]
 
     calendar = icalendar.Calendar.from_ical(text)
     return timed(

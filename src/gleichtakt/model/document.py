@@ -21,7 +21,7 @@ from gleichtakt.model.event import (
     Response,
     Series,
 )
-from gleichtakt.model.point import Day, Floating, Point, Zoned, wall_of, with_wall
+from gleichtakt.model.point import Day, Floating, Point, Zoned, instant, wall_of, with_wall
 from gleichtakt.model.zones import known_zone, zone_of
 
 Json = Any  # what `json.loads` gives
@@ -69,9 +69,7 @@ def event_document(event: Event) -> dict[str, Json]:
         "sensitivity": event.sensitivity.value,
         "status": event.status.value,
         "organizer": {"email": event.organizer.email, "name": event.organizer.name} if event.organizer else None,
-        "attendees": [
-            {"email": a.email, "name": a.name, "response": a.response.value, "role": a.role} for a in event.attendees
-        ],
+        "attendees": [{"email": a.email, "name": a.name, "response": a.response.value, "role": a.role} for a in event.attendees],
         "categories": list(event.categories),
         "reminders": [reminder.minutes for reminder in event.reminders],
         "conference_url": event.conference_url,
@@ -143,17 +141,7 @@ def _read_zone(found: Json, place: str) -> str | None:
 
 def _text(found: Mapping[str, Json], key: str, place: str, default: str) -> str:
     value = found.get(key, default)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise Malformed(f"{place}{key}", "expected a text")
-    if len(value) > MAX_TEXT:
-        raise Malformed(f"{place}{key}", f"longer than {MAX_TEXT} characters")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise Malformed(f"{place}{key}", "holds half of a surrogate pair") from None
-    return value.replace("\0", "")  # PostgreSQL and XML hold no NUL
+    return "" if value is None else _word(value, f"{place}{key}")
 
 
 def _choice(found: Mapping[str, Json], key: str, place: str, default: E) -> E:
@@ -188,7 +176,7 @@ def _attendee(found: Json, place: str) -> Attendee:
     if role not in ATTENDEE_ROLES:
         raise Malformed(f"{place}.role", f"expected one of {', '.join(ATTENDEE_ROLES)}")
     response = _choice(person, "response", f"{place}.", Response.NONE)
-    return Attendee(person["email"], _text(person, "name", f"{place}.", ""), response, role)
+    return Attendee(_word(person["email"], f"{place}.email"), _text(person, "name", f"{place}.", ""), response, role)
 
 
 def _reminder(found: Json, place: str) -> Reminder:
@@ -200,7 +188,13 @@ def _reminder(found: Json, place: str) -> Reminder:
 def _word(found: Json, place: str) -> str:
     if not isinstance(found, str):
         raise Malformed(place, "expected a text")
-    return found.replace("\0", "")
+    if len(found) > MAX_TEXT:
+        raise Malformed(place, f"longer than {MAX_TEXT} characters")
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        raise Malformed(place, "holds half of a surrogate pair") from None
+    return found.replace("\0", "")  # PostgreSQL and XML hold no NUL
 
 
 def read_event(found: Json, place: str = "", inherited: Event | None = None) -> Event:
@@ -223,7 +217,7 @@ def read_event(found: Json, place: str = "", inherited: Event | None = None) -> 
         organizer = None
         if named is not None:
             person = _person(named, f"{place}organizer")
-            organizer = Person(person["email"], _text(person, "name", f"{place}organizer.", ""))
+            organizer = Person(_word(person["email"], f"{place}organizer.email"), _text(person, "name", f"{place}organizer.", ""))
     return Event(
         start=start,
         end=end,
@@ -244,14 +238,24 @@ def read_event(found: Json, place: str = "", inherited: Event | None = None) -> 
 
 
 def _read_end(found: Mapping[str, Json], place: str, start: Point, inherited: Event | None) -> Point:
-    if found.get("end") is not None:
-        end = read_point(found["end"], f"{place}end")
-        if isinstance(end, Day) != isinstance(start, Day):
-            raise Malformed(f"{place}end", "expected the same kind as start: both dates, or both times")
-        return _normal_end(start, end)
-    if inherited is not None:
-        return with_wall(inherited.end, wall_of(start) + (wall_of(inherited.end) - wall_of(inherited.start)))
-    return Day(start.date + timedelta(days=1)) if isinstance(start, Day) else start
+    try:
+        if found.get("end") is not None:
+            return _normal_end(start, _like(start, read_point(found["end"], f"{place}end"), f"{place}end"))
+        if inherited is not None and type(inherited.end) is type(start):
+            length = wall_of(inherited.end) - wall_of(inherited.start)
+            return with_wall(inherited.end, wall_of(start) + length)
+        return Day(start.date + timedelta(days=1)) if isinstance(start, Day) else start
+    except OverflowError:
+        raise Malformed(f"{place}end", "lies outside the years 1 to 9999") from None
+
+
+def _like(start: Point, end: Point, place: str) -> Point:
+    """Demand the same kind for both; an end without a zone takes that of the start."""
+    if isinstance(start, Zoned) and isinstance(end, Floating):
+        return Zoned(end.wall, start.tzid)
+    if type(end) is not type(start):
+        raise Malformed(place, "expected the same kind as start: both dates, or both times, with a zone or without")
+    return end
 
 
 def _normal_end(start: Point, end: Point) -> Point:
@@ -259,10 +263,8 @@ def _normal_end(start: Point, end: Point) -> Point:
     if isinstance(start, Day) and isinstance(end, Day):
         return end if end.date > start.date else Day(start.date + timedelta(days=1))
     if isinstance(start, Zoned) and isinstance(end, Zoned) and start.tzid != end.tzid:
-        late = end.wall.replace(tzinfo=zone_of(end.tzid)) >= start.wall.replace(tzinfo=zone_of(start.tzid))
-    else:
-        late = wall_of(end) >= wall_of(start)
-    return end if late else start
+        return end if instant(end, UTC) >= instant(start, UTC) else start
+    return end if wall_of(end) >= wall_of(start) else start
 
 
 def read_series(found: Json) -> Series:
@@ -286,15 +288,17 @@ def read_series(found: Json) -> Series:
         read = [_of_kind(event, read_point(item, place), place) for place, item in _items(recurrence, key, "recurrence.")]
         return tuple(sorted(set(read), key=wall_of))
 
+    is_detached = bool(found.get("is_detached"))
     overrides: dict[Point, Override] = {}
     for place, item in _items(recurrence, "overrides", "recurrence."):
         if not isinstance(item, Mapping):
             raise Malformed(place, "expected an object")
-        recurrence_id = _of_kind(event, read_point(item.get("recurrence_id"), f"{place}.recurrence_id"), place)
-        changed = read_event(item, f"{place}.", occurrence_event(event, recurrence_id))
-        overrides[recurrence_id] = Override(recurrence_id, changed)
+        slot = read_point(item.get("recurrence_id"), f"{place}.recurrence_id")
+        if not is_detached:  # single occurrences of an unknown series keep the slot they were given
+            slot = _of_kind(event, slot, f"{place}.recurrence_id")
+        overrides[slot] = Override(slot, read_event(item, f"{place}.", occurrence_event(event, slot)))
     ordered = tuple(sorted(overrides.values(), key=lambda override: wall_of(override.recurrence_id)))
-    return Series(uid, event, rule, points("rdate"), points("exdate"), ordered, bool(found.get("is_detached")))
+    return Series(uid, event, rule, points("rdate"), points("exdate"), ordered, is_detached)
 
 
 def _of_kind(event: Event, point: Point, place: str) -> Point:

@@ -17,7 +17,8 @@ from gleichtakt.model.event import Series
 from gleichtakt.model.point import Day, Point, Timespan, wall_of, with_wall
 from gleichtakt.model.recurrence import expand, slots
 from gleichtakt.model.rule import Freq, Rule, Skip, fit_rule, local_until, rules_of, write_rule
-from gleichtakt.model.rule_walk import MONTH_DAYS, Budget, fill_days, walk
+from gleichtakt.model.rule_days import MONTH_DAYS
+from gleichtakt.model.rule_walk import Budget, fill_days, walk
 from gleichtakt.model.slot import slot_key
 
 

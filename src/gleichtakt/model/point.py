@@ -36,6 +36,9 @@ class Zoned:
 
 Point = Day | Floating | Zoned
 
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = _EPOCH_UTC.replace(tzinfo=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Timespan:
@@ -75,7 +78,8 @@ def instant(point: Point, reader: tzinfo) -> datetime:
     wall = wall_of(point)
     if wall.year in (1, 9999):  # UTC conversion could leave the calendar of Python
         return wall.replace(tzinfo=UTC, fold=0)
-    return wall.replace(tzinfo=zone).astimezone(UTC)
+    ahead = zone.utcoffset(wall)
+    return _EPOCH_UTC + (wall - _EPOCH - (ahead or timedelta(0)))  # `replace(tzinfo=…)` costs ten times as much
 
 
 def shifted(point: Point, by: timedelta) -> Point:

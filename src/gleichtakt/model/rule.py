@@ -123,7 +123,12 @@ def parse_rule(line: str) -> Rule:
         **{NUMBERS[name][0]: read_numbers(name, value) for name, value in parts.items() if name in NUMBERS},
     )
     check_rule(rule)
-    return without_ordinals(rule) if rule.freq > Freq.MONTHLY else rule
+    return without_idle_parts(rule)
+
+
+def without_idle_parts(rule: Rule) -> Rule:
+    """Drop what a short period gives no meaning: the numbers of BYDAY, and SKIP where dates only limit."""
+    return without_ordinals(replace(rule, skip=Skip.OMIT)) if rule.freq > Freq.MONTHLY else rule
 
 
 def without_ordinals(rule: Rule) -> Rule:

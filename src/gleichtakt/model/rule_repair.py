@@ -28,7 +28,6 @@ from gleichtakt.model.point import Point, wall_of
 from gleichtakt.model.rule import (
     KNOWN,
     WEEKDAYS,
-    Freq,
     Rule,
     Skip,
     check_rule,
@@ -44,6 +43,7 @@ from gleichtakt.model.rule import (
     read_positive,
     read_until,
     read_weekday,
+    without_idle_parts,
     without_ordinals,
     write_days,
     write_rules,
@@ -168,7 +168,7 @@ def _days(value: str) -> tuple[tuple[int, int], ...]:
 
 
 def _without_forbidden(rule: Rule) -> Rule:
-    rule = without_ordinals(rule) if rule.freq > Freq.MONTHLY or rule.by_week_no else rule
+    rule = without_ordinals(rule) if rule.by_week_no else without_idle_parts(rule)
     try:
         check_rule(rule)
     except ValueError:

@@ -2,11 +2,12 @@
 
 Own and not a library's, for three reasons: a walk must stop within a budget even where a rule never hits anything,
 it must start near the window asked for and not in 1604, and SKIP (RFC 7529) acts in the middle of it. The tests hold
-it against python-dateutil. Days are handled as ordinals (`date.toordinal`), which reach past both ends of the calendar.
+it against python-dateutil. Which days of a year or month meet a rule is said in `rule_days`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -14,7 +15,8 @@ from itertools import count as counting
 from itertools import islice, product, takewhile
 
 from gleichtakt.errors import Permanent, Scope
-from gleichtakt.model.rule import Freq, Rule, Skip
+from gleichtakt.model.rule import Freq, Rule
+from gleichtakt.model.rule_days import days_of_month, days_of_year, month_start, year_start
 
 MAX_STEPS = 200_000  # periods looked at and readings produced in one walk: about a tenth of a second
 
@@ -23,7 +25,6 @@ _END = datetime.combine(date.max, time.max)
 _PER_DAY = {Freq.HOURLY: 24, Freq.MINUTELY: 1440, Freq.SECONDLY: 86400}
 #: Periods in 400 years, after which the calendar repeats to the weekday: silent for so long is silent for ever.
 _CYCLE = {Freq.YEARLY: 400, Freq.MONTHLY: 4_800, Freq.WEEKLY: 20_871, Freq.DAILY: 146_097}
-MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 class Budget:
@@ -249,133 +250,6 @@ def _fitting_days(rule: Rule, first: int) -> Iterator[int]:
         yield from (day for day in days if day >= first)
 
 
-# --- the days of a year or a month -------------------------------------------------------------------------------
-
-
-def days_of_year(rule: Rule, year: int) -> set[int]:
-    """Give the days of a year that meet every part of a rule."""
-    found: set[int] | None = None
-    months = rule.by_month or range(1, 13)
-    if rule.by_month_day:
-        found = {day for month in months for day in _month_days(rule, year, month)}
-    elif rule.by_month and not any(ordinal for ordinal, _ in rule.by_day):
-        found = {day for month in months for day in _all_of_month(year, month)}
-    if rule.by_year_day:
-        found = _both(found, _year_days(rule, year))
-    if rule.by_week_no:
-        found = _both(found, _week_days(rule, year))
-    if rule.by_day:
-        found = _both(found, _weekdays_of_year(rule, year))
-    return found if found is not None else set(range(year_start(year), year_start(year + 1)))
-
-
-def days_of_month(rule: Rule, year: int, month: int) -> set[int]:
-    """Give the days of a month that meet every part of a rule."""
-    if rule.by_month and month not in rule.by_month:
-        return set()
-    found = set(_month_days(rule, year, month)) if rule.by_month_day else None
-    if rule.by_day:
-        first, size = month_start(year, month), month_size(year, month)
-        found = _both(found, _weekdays_within(rule, first, size))
-    if rule.by_year_day:
-        found = _both(found, _year_days(rule, year))
-    if rule.by_week_no:
-        found = _both(found, _week_days(rule, year))
-    everyday = set(_all_of_month(year, month))
-    return found if found is not None and rule.by_month_day else _both(found, everyday)
-
-
-def _both(found: set[int] | None, more: set[int]) -> set[int]:
-    return more if found is None else found & more
-
-
-def _all_of_month(year: int, month: int) -> range:
-    first = month_start(year, month)
-    return range(first, first + month_size(year, month))
-
-
-def _month_days(rule: Rule, year: int, month: int) -> list[int]:
-    first, size = month_start(year, month), month_size(year, month)
-    return _placed(rule.by_month_day, first, size, rule.skip)
-
-
-def _year_days(rule: Rule, year: int) -> set[int]:
-    first = year_start(year)
-    return set(_placed(rule.by_year_day, first, year_start(year + 1) - first, rule.skip))
-
-
-def _placed(numbers: Sequence[int], first: int, size: int, skip: Skip) -> list[int]:
-    """Turn day numbers of a stretch into days; SKIP says what a number beyond the stretch becomes (RFC 7529 §4.1)."""
-    days = [first + (number - 1 if number > 0 else size + number) for number in numbers]
-    if skip is Skip.OMIT:
-        return [day for day in days if first <= day < first + size]
-    return [_moved(day, first, size, skip) for day in days]
-
-
-def _moved(day: int, first: int, size: int, skip: Skip) -> int:
-    if day < first:
-        return first - 1 if skip is Skip.BACKWARD else first
-    if day >= first + size:
-        return first + size - (skip is Skip.BACKWARD)
-    return day
-
-
-def _weekdays_of_year(rule: Rule, year: int) -> set[int]:
-    if not rule.by_month:
-        return _weekdays_within(rule, year_start(year), year_start(year + 1) - year_start(year))
-    stretches = ((month_start(year, month), month_size(year, month)) for month in rule.by_month)
-    return {day for first, size in stretches for day in _weekdays_within(rule, first, size)}
-
-
-def _weekdays_within(rule: Rule, first: int, size: int) -> set[int]:
-    """Give the days of a stretch named by BYDAY: every such weekday, or its n-th from either end."""
-    found: set[int] = set()
-    for ordinal, weekday in rule.by_day:
-        days = range(first + (weekday - first + 1) % 7, first + size, 7)
-        if not ordinal:
-            found.update(days)
-        elif abs(ordinal) <= len(days):
-            found.add(days[ordinal - 1 if ordinal > 0 else ordinal])
-    return found
-
-
-def _week_days(rule: Rule, year: int) -> set[int]:
-    """Give the days of a calendar year that lie in the numbered weeks, also those of its neighbours' edge weeks."""
-    within = range(year_start(year), year_start(year + 1))
-    found: set[int] = set()
-    for week_year in (year - 1, year, year + 1):
-        first = week_one(week_year, rule.week_start)
-        weeks = (week_one(week_year + 1, rule.week_start) - first) // 7
-        for number in rule.by_week_no:
-            week = number - 1 if number > 0 else weeks + number
-            if 0 <= week < weeks:
-                found.update(day for day in range(first + 7 * week, first + 7 * week + 7) if day in within)
-    return found
-
-
-def year_start(year: int) -> int:
-    """Give the ordinal of 1 January, also of the years 0 and 10000."""
-    before = year - 1
-    return before * 365 + before // 4 - before // 100 + before // 400 + 1
-
-
-def month_start(year: int, month: int) -> int:
-    """Give the ordinal of the first of a month."""
-    return date(year, month, 1).toordinal()
-
-
-def month_size(year: int, month: int) -> int:
-    """Give the number of days of a month."""
-    leap = month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    return MONTH_DAYS[month - 1] + leap
-
-
-def week_one(year: int, week_start: int) -> int:
-    """Give the ordinal of the first day of week 1: the first week with four days in the year."""
-    fourth = year_start(year) + 3
-    return fourth - (fourth - 1 - week_start) % 7
-
-
 def _narrows(rule: Rule) -> bool:
     return bool(rule.by_month or rule.by_month_day or rule.by_year_day or rule.by_week_no or rule.by_day)
 
@@ -434,13 +308,19 @@ def _units(rule: Rule, start: datetime, lower: datetime, last_day: int, budget: 
     if rule.interval >= per_day:
         yield from _long_steps(rule, first, wanted, last_day, budget)
         return
-    allowed = _allowed_units(rule)
+    if not (allowed := _reachable(_allowed_units(rule), first, math.gcd(rule.interval, per_day))):
+        return
     for day in _fitting_days(rule, lower.toordinal()) if _narrows(rule) else counting(lower.toordinal()):
         budget.spend(3)
         if abs(day) > last_day:
             return
         if day > 0:
             yield from ((day, unit) for unit in _in_step(allowed, day * per_day, first, rule.interval, wanted, budget))
+
+
+def _reachable(units: Sequence[int], first: int, step: int) -> Sequence[int]:
+    """Drop the units of the day that no number of steps ever meets."""
+    return units if isinstance(units, range) else [unit for unit in units if (unit - first) % step == 0]
 
 
 def _unit_number(wall: datetime, per_day: int) -> int:

@@ -71,7 +71,7 @@ def _begun(head: Series, at: Point) -> Series | None:
     if head.rrule:
         return head
     walls = sorted(wall_of(point) for point in head.rdate)
-    if not head.rrule and is_slot(head, head.event.start) and wall_of(head.event.start) < wall_of(at):
+    if is_slot(head, head.event.start) and wall_of(head.event.start) < wall_of(at):
         return head
     if not walls:
         return None
