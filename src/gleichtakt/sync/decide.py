@@ -348,7 +348,7 @@ def _carry(case: Case, ours: Flat, moves: Moves, merged: Merge, why: str = "") -
         )
     if moved_there:
         actions.append(_update_there(case, moves, merged, new_theirs, base, settled, why))
-    if not actions and (moves.any or _notes(settled) != _notes(base)) and not waiting:
+    if not actions and (moves.any or _notes(base) not in ({}, _notes(settled))) and not waiting:
         actions.append(case.action(Side.APP, Verb.LINK, why or "sync.in_step", agreed=settled))
     return Outcome(tuple(actions))
 
