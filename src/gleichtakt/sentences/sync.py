@@ -253,6 +253,18 @@ SENTENCES: dict[str, Sentence] = {
         "Approve to delete the copies; reject to leave them.",
         "Freigeben, um die Kopien zu löschen; ablehnen, um sie stehen zu lassen.",
     ),
+    "sync.ambiguous_match": _why(
+        "This event looks like others; which of them it belongs to is not certain.",
+        "Dieser Termin gleicht anderen; zu welchem er gehört, ist nicht sicher.",
+        "Choose the pairs, or approve to keep all of them as separate events.",
+        "Die Paare wählen oder freigeben, um alle als eigene Termine zu behalten.",
+    ),
+    "sync.internal_error": _why(
+        "An error of this server stopped the pass; nothing was lost.",
+        "Ein Fehler dieses Servers hat den Durchlauf abgebrochen; verloren ging nichts.",
+        "It is tried again by itself; if it stays so, report it with the log of that time.",
+        "Der Versuch wird von selbst wiederholt; bleibt es dabei, bitte mit dem Protokoll dieser Zeit melden.",
+    ),
     "sync.clash": _why(
         "The same field was changed on both sides.",
         "Dasselbe Feld wurde auf beiden Seiten geändert.",
