@@ -103,9 +103,9 @@ def demo(
     ] = None,
 ) -> None:
     """Run the demonstration."""
-    from gleichtakt.commands import demonstrating
+    from gleichtakt.commands import demo as demonstration
 
-    _end(command(lambda settings: demonstrating.demo(settings, folder=folder, as_json=as_json), as_json=as_json, is_service=True))
+    _end(command(lambda settings: demonstration.demo(settings, folder=folder, as_json=as_json), as_json=as_json, is_service=True))
 
 
 @cli.command(help=either("Die Datenbank auf den Stand dieser Version bringen.", "Bring the database to this version."))

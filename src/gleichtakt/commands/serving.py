@@ -6,9 +6,9 @@ import asyncio
 import errno
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import uvicorn
@@ -27,10 +27,10 @@ STOPPING_SECONDS = 20  # how long requests under way may take when the process e
 class Web(uvicorn.Server):
     """The web server inside our own event loop: we handle signals, and learn when it answers."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        """Begin not ready."""
+    def __init__(self, config: uvicorn.Config, ready: asyncio.Event) -> None:
+        """ready: set when it answers."""
         super().__init__(config)
-        self.ready = asyncio.Event()
+        self.ready = ready
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -43,9 +43,27 @@ class Web(uvicorn.Server):
         self.ready.set()
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server. url: empty without web. made: what its first start made."""
+
+    here: Here
+    url: str
+    made: Made
+
+
 async def serve(settings: Settings, *, web: bool, worker: bool, as_json: bool) -> int:
     """Run the web server, a worker, or both, until SIGINT or SIGTERM."""
     stop = stop_on_signals()
+    async with running(settings, stop, web=web, worker=worker) as served:
+        announce(served, as_json=as_json)
+        await stop.wait()
+    return DONE
+
+
+@asynccontextmanager
+async def running(settings: Settings, stop: asyncio.Event, *, web: bool = True, worker: bool = True) -> AsyncIterator[Served]:
+    """Run web server and worker around a block, which begins when both are ready and ends with *stop* set."""
     listening = listen(settings) if web else None
     if listening is not None:
         host, port = listening.getsockname()[:2]
@@ -57,13 +75,15 @@ async def serve(settings: Settings, *, web: bool, worker: bool, as_json: bool) -
             beating = group.create_task(keep_beating(here, await attended(here)))
             tasks = [group.create_task(_work(here, stop))] if worker else []
             if listening is not None:
-                tasks.append(group.create_task(_answer(here, listening, stop, made, as_json=as_json)))
-            else:
-                _announce(here, made, "", as_json=as_json)
-            await stop.wait()
-            await asyncio.gather(*tasks)
-            beating.cancel()
-    return DONE
+                ready = asyncio.Event()
+                tasks.append(group.create_task(_answer(here, listening, stop, ready)))
+                await ready.wait()
+            try:
+                yield Served(here, url_of(settings) if web else "", made)
+            finally:
+                stop.set()
+                await asyncio.gather(*tasks)
+                beating.cancel()
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -79,7 +99,9 @@ def listen(settings: Settings) -> socket.socket:
     host, port = settings.address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio leaves sockets it was given alone
+        return listening
     except OSError as refused:
         code = "command.address_taken" if refused.errno == errno.EADDRINUSE else "command.address_refused"
         raise Permanent(code, Scope.ACCOUNT, address=settings.listen, reason=str(refused.strerror)) from None
@@ -100,7 +122,7 @@ async def _work(here: Here, stop: asyncio.Event) -> None:
         raise RuntimeError("the worker ended by itself")
 
 
-async def _answer(here: Here, listening: socket.socket, stop: asyncio.Event, made: Made, *, as_json: bool) -> None:
+async def _answer(here: Here, listening: socket.socket, stop: asyncio.Event, ready: asyncio.Event) -> None:
     from gleichtakt.web.app import create_app
 
     config = uvicorn.Config(
@@ -112,30 +134,27 @@ async def _answer(here: Here, listening: socket.socket, stop: asyncio.Event, mad
         proxy_headers=bool(here.settings.public_url),
         timeout_graceful_shutdown=STOPPING_SECONDS,
     )
-    server = Web(config)
-    serving = asyncio.create_task(server.serve([listening]))
-    ready = asyncio.create_task(server.ready.wait())
-    await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
-    if not ready.done():
-        ready.cancel()
-        raise RuntimeError("the web server did not start")
-    _announce(here, made, url_of(here.settings), as_json=as_json)
+    server = Web(config, ready)
     stopping = asyncio.create_task(stop.wait())
+    serving = asyncio.create_task(server.serve([listening]))
     await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     server.should_exit = True
     await serving
+    if not stop.is_set():
+        raise RuntimeError("the web server ended by itself")
 
 
-def _announce(here: Here, made: Made, url: str, *, as_json: bool) -> None:
-    """Say once that the process is ready, and what was made at the first start."""
+def announce(served: Served, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
+    """Say once that the process is ready, and what was made at the first start. more: for the JSON line."""
+    made, url = served.made, served.url
     if as_json:
         told: dict[str, Any] = {"url": url} if url else {"ready": True}
         if made.api_key:
             told["api_key"] = made.api_key
         if made.password:
             told["admin"] = {"username": ADMIN, "password": made.password}
-        say_json(told)
+        say_json({**told, **(more or {})})
         return
     say(f"Gleichtakt {__version__} {either('läuft', 'is running')}{f': {url}' if url else ''}")
     if made.password:

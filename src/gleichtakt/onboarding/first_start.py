@@ -10,6 +10,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import text
 
@@ -35,6 +36,12 @@ class Made:
 def credentials_file(settings: Settings) -> Path:
     """Name the file with the first password and API key."""
     return settings.data_path / "first-start.json"
+
+
+def first_credentials(settings: Settings) -> dict[str, Any]:
+    """Read what the first start made: `api_key`, and `admin` with username and password."""
+    kept: dict[str, Any] = json.loads(credentials_file(settings).read_text(encoding="utf-8"))
+    return kept
 
 
 async def first_start(database: Database, settings: Settings, *, language: Language = "de") -> Made:
