@@ -133,7 +133,7 @@ def transitions(parts: Sequence[Observance]) -> tuple[Transition, ...]:
                 for part in parts
                 for onset in islice(_onsets(part), MAX_ONSETS)
             ),
-            key=lambda transition: transition.at,
+            key=lambda transition: (transition.at, not transition.saving),
         )
     except Permanent:
         raise ValueError("the rules of the VTIMEZONE repeat too often") from None

@@ -43,7 +43,6 @@ _BY_HAND = {
     "mitteleuropäische normalzeit": "Europe/Berlin",
     "mitteleuropäische sommerzeit": "Europe/Berlin",
     "central european time": "Europe/Berlin",
-    "central european standard time": "Europe/Berlin",
     "central european summer time": "Europe/Berlin",
     "w. europe": "Europe/Berlin",
     "westeuropäische zeit": "Europe/Lisbon",

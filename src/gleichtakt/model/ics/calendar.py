@@ -67,7 +67,7 @@ def read_calendar(data: bytes, *, default_zone: str = "", limits: Limits = DEFAU
         name=read_text(root.value("X-WR-CALNAME") or root.value("NAME")),
         method=root.value("METHOD").strip().upper(),
         product=read_text(root.value("PRODID")),
-        zone=zones.default_zone if root.first("X-WR-TIMEZONE") else "",
+        zone=zones.resolve(named, 2020)[0] if (named := root.value("X-WR-TIMEZONE").strip()) else "",
         refresh=_refresh(root),
         others=parts.others,
     )

@@ -109,7 +109,7 @@ class Scanner:
                 raise refuse("nested_calendar", line.number)
             stack.pop()
             self._is_assumed = False
-        if len(stack) > 1 and name == stack[1].name:  # an event inside an event: the first one lost its end
+        if len(stack) > 1 and name == stack[1].name and name in BARE:  # an event inside an event: the first one lost its end
             yield self._close_child()
         if len(stack) >= self._limits.depth:
             raise refuse("too_deep", line.number, limit=str(self._limits.depth))
