@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 from hypothesis import strategies as st
 from tests.sync.world import ZONE, at, excluded, overridden
@@ -86,6 +87,6 @@ def edits(draw: st.DrawFn, series: Series, *, privacy: bool = False) -> Series:
     if kind == "private":
         sensitivity = draw(st.sampled_from([Sensitivity.NORMAL, Sensitivity.PRIVATE]))
         return replace(series, event=replace(series.event, sensitivity=sensitivity))
-    choices = states if kind == "state" else texts
+    choices: dict[str, Any] = states if kind == "state" else texts
     name = draw(st.sampled_from(sorted(choices)))
     return replace(series, event=replace(series.event, **{name: draw(choices[name])}))

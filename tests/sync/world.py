@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from gleichtakt.model.event import Event, Override, Sensitivity, Series, ShowAs, Status
@@ -96,7 +97,7 @@ def normalising(series: Series) -> Series:
     """Store what counts, in its own words: other line ends, composed letters, trailing blanks, people sorted."""
 
     def rewrite(content: Event) -> Event:
-        texts = {
+        texts: dict[str, Any] = {
             name: unicodedata.normalize("NFD", level_text(getattr(content, name))).replace("\n", "\r\n") + " "
             for name in ("title", "description", "location")
             if getattr(content, name)
@@ -121,7 +122,7 @@ def lossy(series: Series) -> Series:
         show_as = ShowAs.FREE if content.show_as in (ShowAs.FREE, ShowAs.WORKING_ELSEWHERE) else ShowAs.BUSY
         hidden = content.sensitivity is not Sensitivity.NORMAL
         sensitivity = Sensitivity.PRIVATE if hidden else Sensitivity.NORMAL
-        kept = {"title": content.title[:20], "location": content.location}
+        kept: dict[str, Any] = {"title": content.title[:20], "location": content.location}
         return Event(content.start, content.end, show_as=show_as, sensitivity=sensitivity, **kept)
 
     overrides = tuple(replace(o, event=reduce(o.event)) for o in series.overrides)

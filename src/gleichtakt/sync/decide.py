@@ -447,7 +447,9 @@ def _first_word(case: Case, group: Keys, ours: Flat) -> str | None:
     may_come = terms.into is Flow.OPEN and all(content_of(key) in terms.allowed_in for key in group)
     if case.policy.first_run == "link_only" or not (may_go or may_come):
         return "neither"
-    if terms.role is Role.FOREIGN or not (may_go and may_come):
+    if terms.role is Role.FOREIGN:  # theirs is the original
+        return "provider" if may_come else "neither"
+    if not (may_go and may_come):
         return "provider" if may_come else "app"
     fixed = {"app_to_provider": "app", "provider_to_app": "provider"}.get(case.policy.first_run)
     if fixed:

@@ -23,7 +23,7 @@ from typing import Any
 from gleichtakt.model.document import event_document, read_event, read_point
 from gleichtakt.model.event import Event, Override, Series
 from gleichtakt.model.point import Day, Point, wall_of, with_wall
-from gleichtakt.model.recurrence import occurrence_event, same_slot, slot_key
+from gleichtakt.model.recurrence import is_slot, occurrence_event, same_slot, slot_key
 from gleichtakt.sync.plan import Flat
 
 #: Names of what an event holds. `html` has no name of its own here: it travels with `description`.
@@ -238,7 +238,7 @@ def apply(onto: Mapping[str, Any], keys: Iterable[str], from_: Mapping[str, Any]
     """Give *onto* with an edit carried over: like `take`, and what hangs on the keys follows them.
 
     HTML goes with its description; excluding an occurrence ends its override; where the edit moved the whole series,
-    what *onto* alone knows of single occurrences moves along.
+    what *onto* alone knows of single occurrences moves along, and goes where its occurrence is no more.
     """
     moved = set(keys)
     if "start" in moved:
@@ -248,7 +248,8 @@ def apply(onto: Mapping[str, Any], keys: Iterable[str], from_: Mapping[str, Any]
     ended = {slot_of(key) for key in moved if key.startswith("exdate:") and key in result}
     if ended:
         result = {key: value for key, value in result.items() if not key.startswith("@") or slot_of(key) not in ended}
-    return _marked(result)
+    result = _marked(result)
+    return _without_ghosts(result, from_) if any(key in _PATTERN_KEYS or key == "start" for key in moved) else result
 
 
 def _marked(flat: Flat) -> Flat:
@@ -256,6 +257,19 @@ def _marked(flat: Flat) -> Flat:
     for key in [key for key in flat if key.startswith("@") and ":" in key]:
         flat[f"@{slot_of(key)}"] = True
     return flat
+
+
+def _without_ghosts(flat: Flat, from_: Mapping[str, Any]) -> Flat:
+    """Take out overrides that only our side knows and whose occurrence the moved pattern no longer has (REC-05)."""
+    own = {slot_of(key) for key in flat if key.startswith("@")} - {slot_of(key) for key in from_}
+    if not own:
+        return flat
+    series = unflatten(flat, "")
+    if series.is_detached:
+        return flat
+    start = series.event.start
+    gone = {slot for slot in own if not (series.is_recurring and is_slot(series, slot_point(start, slot)))}
+    return {key: value for key, value in flat.items() if not key.startswith("@") or slot_of(key) not in gone}
 
 
 def _moved_along(onto: Mapping[str, Any], moved: set[str], from_: Mapping[str, Any]) -> Mapping[str, Any]:
