@@ -1,0 +1,54 @@
+"""Resources: people, rooms and things with their links, and one week of a calendar as the application holds it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from litestar import Response, get
+from litestar.params import FromPath
+
+from gleichtakt.model.zones import zone_of
+from gleichtakt.store import calendars, desk
+from gleichtakt.web.admin import week
+from gleichtakt.web.admin.frame import database_of, found, number_of, show, uuid_of
+from gleichtakt.web.login.viewer import Asked, Onlooker
+
+KINDS = ("person", "room", "equipment")
+
+
+@get("/resources", include_in_schema=False)
+async def resources_page(request: Asked, viewer: Onlooker) -> Response[str]:
+    """Show resources by name."""
+    kind, search = request.query_params.get("kind", ""), request.query_params.get("q", "").strip()[:200]
+    kind = kind if kind in KINDS else ""
+    async with database_of(request).read() as connection:
+        rows = await desk.resources(connection, viewer.scope, kind=kind, search=search, number=number_of(request))
+        return await show(request, viewer, connection, "resources.html", resources=rows, kind=kind, search=search, kinds=KINDS)
+
+
+@get("/resources/{resource_id:str}", include_in_schema=False)
+async def resource_page(request: Asked, viewer: Onlooker, resource_id: FromPath[str]) -> Response[str]:
+    """Show one resource with a week of its calendar."""
+    now = viewer.words.now
+    async with database_of(request).read() as connection:
+        resource = found(await desk.resource(connection, viewer.scope, uuid_of(resource_id)))
+        zone = zone_of(resource.time_zone)
+        today = now.astimezone(zone).date()
+        monday = week.monday_of(request.query_params.get("week", ""), today)
+        span = week.span_of_week(monday, zone)
+        rows = await calendars.list_events(connection, resource.id, span.start - timedelta(days=1), span.end + timedelta(days=1))
+        links = await desk.links(connection, viewer.scope, now, resource_id=resource.id)
+        return await show(
+            request,
+            viewer,
+            connection,
+            "resource.html",
+            resource=resource,
+            links=links,
+            beats=await desk.beats(connection, [link.id for link in links.rows]),
+            week=week.lay_out(monday, rows, zone, with_titles=viewer.may_see_titles),
+            today=today,
+            before=week.week_name(monday - timedelta(days=7)),
+            after=week.week_name(monday + timedelta(days=7)),
+            present=week.week_name(today - timedelta(days=today.weekday())),
+        )
