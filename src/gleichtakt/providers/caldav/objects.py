@@ -69,15 +69,15 @@ def response_of(event: Event, mine: frozenset[str]) -> str:
     return next((person.response.value for person in event.attendees if person.email.lower() in mine), Response.NONE.value)
 
 
-def compose(series: Series, key: str, mark: Mark) -> bytes:
-    """Write a new resource with our mark."""
-    marks = [(oddities.MARK, mark.text), (oddities.KEY, key)]
-    return oddities.clean_text(ics.write_calendar([series], extra={series.uid: [pair for pair in marks if pair[1]]}))
+def compose(series: Series, key: str, mark: Mark, *, silent: bool) -> bytes:
+    """Write a new resource with our mark. silent: its people are left to us, not to the server."""
+    marks = [pair for pair in ((oddities.MARK, mark.text), (oddities.KEY, key)) if pair[1]]
+    return oddities.clean_text(ics.write_calendar([series], extra={series.uid: marks}, silent=silent))
 
 
-def patched(data: bytes, base: Series, new: Series, fields: frozenset[str], mark: Mark) -> bytes:
+def patched(data: bytes, base: Series, new: Series, fields: frozenset[str], mark: Mark, *, silent: bool) -> bytes:
     """Change the named fields of a resource and nothing else; a mark of ours on it becomes the one given."""
-    changed = ics.patch(ics.parse(data), base, new, fields)
+    changed = ics.patch(ics.parse(data), base, new, fields, silent=silent)
     for event in changed.named("VEVENT") if mark.text else ():
         event.lines = [
             line._replace(value=mark.text, raw=None) if line.name == oddities.MARK and line.value != mark.text else line

@@ -89,6 +89,12 @@ def has_mailed_attendees(data: bytes) -> bool:
     return any(not _AGENT.search(person) for person in _PERSON.findall(unfold(data)))
 
 
+def relies_on_silence(data: bytes, untouched: bytes = b"") -> bool:
+    """Say whether an object names new attendees who get no mail only because the server was told so."""
+    before = set(_PERSON.findall(unfold(untouched)))
+    return any(person not in before and _AGENT.search(person) for person in _PERSON.findall(unfold(data)))
+
+
 def silenced(data: bytes, *, untouched: bytes = b"", spare: Iterable[str] = ()) -> bytes:
     """Put SCHEDULE-AGENT=CLIENT on each attendee, so that the server leaves the mails to us and we send none.
 

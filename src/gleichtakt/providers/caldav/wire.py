@@ -110,6 +110,7 @@ def principal_search(address: str) -> bytes:
 
 # --- hrefs and etags ----------------------------------------------------------------------------------------------
 
+_ENCODED_SCHEME = re.compile(r"\A(https?)%3A//", re.IGNORECASE)
 _SAFE = "/:@!$&'()*+,;=~-._"
 
 
@@ -119,7 +120,9 @@ def read_href(text: str) -> Href:
     A segment whose decoding could not be undone (an encoded slash or percent sign, bytes that are no UTF-8) keeps its
     encoding, in one spelling. So a decoded segment never holds a percent sign, and `write_href` tells the two apart.
     """
-    path = urlsplit(text.strip()).path if "://" in text[:12] else text.strip().partition("?")[0]
+    text = text.strip()
+    text = _ENCODED_SCHEME.sub(r"\1://", text)  # Xandikos encodes whole addresses
+    path = urlsplit(text).path if "://" in text[:12] else text.partition("?")[0]
     if "%" not in path:
         return Href(path)
     return Href("/".join(_read_segment(segment) if "%" in segment else segment for segment in path.split("/")))

@@ -50,7 +50,7 @@ class Writer:
     ) -> Stored | None:
         """Create once; None when the server refuses the UID."""
         href = Href(f"{place.path}{key}.ics")
-        data = await self._hushed(place, of, compose(series, key, mark), mail)
+        data = await self._hushed(place, of, compose(series, key, mark, silent=mail is Mail.NONE), mail)
         answer = await self._put(place, href, data, {"If-None-Match": "*"})
         if answer.status in {200, 201, 204}:
             return await self._stored(place, of, self._landed(place, href, answer), data, answer, series)
@@ -112,7 +112,7 @@ class Writer:
         place = await self.session.place(of)
         held = await self._held_at(place, href, expect)
         await self._refuse_unasked_mail(place, of, held.data, mail, fields)
-        data = patched(held.data, base, new, fields, mark)
+        data = patched(held.data, base, new, fields, mark, silent=mail is Mail.NONE)
         data = await self._hushed(place, of, data, mail, untouched=held.data)
         answer = await self._put(place, href, data, {"If-Match": held.etag})
         if answer.status == 412 and held.etag.startswith("W/"):
@@ -175,14 +175,13 @@ class Writer:
         """Give an object that sends only the mails asked for. Raises when the server cannot be kept silent."""
         if mail is Mail.ALL or b"ATTENDEE" not in data:
             return data
-        spare: tuple[str, ...] = ()
         if mail is Mail.EXTERNAL:
             domains = {address.rpartition("@")[2] for address in await self.session.own_addresses(of.mailbox)}
-            spare = tuple(address for address in oddities.attendees_of(data) if address.rpartition("@")[2] not in domains)
-        hushed = oddities.silenced(data, untouched=untouched, spare=spare)
-        if hushed != data and not await self.keeps_silence(place, of):
+            spare = (address for address in oddities.attendees_of(data) if address.rpartition("@")[2] not in domains)
+            data = oddities.silenced(data, untouched=untouched, spare=tuple(spare))
+        if oddities.relies_on_silence(data, untouched) and not await self.keeps_silence(place, of):
             raise Permanent("caldav.would_mail", Scope.SERIES, host=place.host)
-        return hushed
+        return data
 
     async def _refuse_unasked_mail(
         self, place: Place, of: CalendarRef, data: bytes, mail: Mail, fields: frozenset[str] | None

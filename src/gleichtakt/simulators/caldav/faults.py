@@ -22,7 +22,8 @@ class Fault:
     """One rule. Empty conditions match everything; it is used up after `times` matching requests, never if negative.
 
     verb: see VERBS, `write` for the three writes, or `*`. effect: whether the request is carried out all the same.
-    skip: so many matching requests pass unharmed first. path: what the path contains.
+    skip: so many matching requests pass unharmed first. path: what the path contains,
+    for `item` that of the object.
     """
 
     do: str
@@ -40,7 +41,8 @@ class Fault:
 
     def matches(self, verb: str, path: str) -> bool:
         """Say whether a request meets the conditions."""
-        return (self.verb in ("*", verb) or (self.verb == "write" and verb in WRITES)) and self.path in path
+        is_there = self.do == "item" or self.path in path
+        return is_there and (self.verb in ("*", verb) or (self.verb == "write" and verb in WRITES))
 
 
 @dataclass(slots=True)

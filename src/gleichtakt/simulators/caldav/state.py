@@ -69,6 +69,7 @@ class Thing:
     number: int
     before: str = ""
     is_spoilt: bool = False
+    is_as_sent: bool = True
 
 
 @dataclass(slots=True)
@@ -153,9 +154,9 @@ class Simulator:
                 raise Refused(409, "C:no-uid-conflict", folder.path + other.name)
         stored = self._stored(text)
         if mails:
-            self._schedule(folder, old.text if old else "", stored)
+            stored = with_status(stored, self._schedule(folder, old.text if old else "", stored))
         self.versions += 1
-        thing = Thing(name, stored, self.versions, old.text if old else "")
+        thing = Thing(name, stored, self.versions, old.text if old else "", is_as_sent=stored == text)
         folder.things[name] = thing
         folder.touch(name)
         return thing
@@ -178,25 +179,38 @@ class Simulator:
             text = re.sub(rf"(?m)^{re.escape(name)}[^\n]*\n(?:[ \t][^\n]*\n)*", "", text)
         return text
 
-    def _schedule(self, folder: Folder, before: str, after: str, *, replies: bool = True) -> None:
-        """Send what RFC 6638 §3.2 makes a server send; messages land in the outbox."""
+    def _schedule(self, folder: Folder, before: str, after: str, *, replies: bool = True) -> set[str]:
+        """Send what RFC 6638 §3.2 makes a server send, into the outbox; give to whom requests went."""
         if not self.habits.schedules:
-            return
+            return set()
         own = f"{folder.owner}@{DOMAIN}"
         old, new = people_of(before, self.habits.honours_agent), people_of(after, self.habits.honours_agent)
         organizer = organizer_of(after) or organizer_of(before)
         if organizer and organizer != own:
             if own in old and not after and replies:
                 self._mail("REPLY", organizer, before)
-            return
+            return set()
         for address in sorted(old - new - {own}):
             self._mail("CANCEL", address, before)
-        for address in sorted(new - {own}):
-            if address not in old or content_of(before) != content_of(after):
-                self._mail("REQUEST", address, after)
+        told = {address for address in new - {own} if address not in old or content_of(before) != content_of(after)}
+        for address in sorted(told):
+            self._mail("REQUEST", address, after)
+        return told
 
     def _mail(self, method: str, to: str, text: str) -> None:
         self.outbox.append({"method": method, "to": to, "uid": uid_of(text)})
+
+
+def with_status(text: str, told: set[str]) -> str:
+    """Note at each attendee that a message went out (RFC 6638 §3.2.9), as a server does."""
+    if not told:
+        return text
+
+    def note(found: re.Match[str]) -> str:
+        address = found[0].lower().rpartition("mailto:")[2].strip()
+        return "ATTENDEE;SCHEDULE-STATUS=1.1" + found[0][len("ATTENDEE") :] if address in told else found[0]
+
+    return re.sub(r"(?m)^ATTENDEE[;:][^\r\n]*", note, _UNFOLD.sub("", text))
 
 
 def lines_of(text: str) -> list[str]:
