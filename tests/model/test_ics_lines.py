@@ -52,7 +52,7 @@ def title_of(data: bytes) -> str:
         b"\xfe\xff" + PLAIN.decode().encode("utf-16-be"),
         PLAIN.removesuffix(b"\r\n"),
         PLAIN.replace(b"SUMMARY", b"summary").replace(b"BEGIN:VEVENT", b"begin:vevent").replace(b"DTSTART", b"DtStart"),
-        PLAIN.replace("Grüße".encode(), "Gr".encode() + b"\xc3\r\n \xbc" + "ße".encode()),
+        PLAIN.replace("Grüße".encode(), b"Gr\xc3\r\n \xbc" + "ße".encode()),
         PLAIN.replace(b"SUMMARY:", b"SUMMARY:\r\n\t"),
         PLAIN + b"<html><body>Session expired</body></html>\r\n",
         b"\r\n\r\n" + PLAIN,
@@ -214,7 +214,7 @@ def test_a_duration_tells_days_from_hours(text, days, seconds):
 
 @pytest.mark.parametrize("text", ["", "P", "PT", "15M", "P1Y", "PT1.5H", "P999999999W"])
 def test_nonsense_is_no_duration(text):
-    with pytest.raises(ValueError, match="duration|long"):
+    with pytest.raises(ValueError, match=r"duration|long"):
         read_duration(text)
 
 

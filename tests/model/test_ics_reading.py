@@ -464,7 +464,8 @@ def test_rec_01_what_cannot_be_moved_exactly_is_refused():
 def test_the_calendar_tells_its_name_and_how_often_to_ask():
     reading = ics.read_calendar(
         calendar(
-            head="VERSION:2.0\nMETHOD:PUBLISH\nPRODID:-//x//EN\nX-WR-CALNAME:Büro\\, Nord\nX-WR-TIMEZONE:W. Europe Standard Time\n"
+            head="VERSION:2.0\nMETHOD:PUBLISH\nPRODID:-//x//EN\nX-WR-CALNAME:Büro\\, Nord\n"
+            "X-WR-TIMEZONE:W. Europe Standard Time\n"
             "REFRESH-INTERVAL;VALUE=DURATION:P1W\n"
         )
     )

@@ -95,8 +95,8 @@ def series_lines(
 ) -> list[str]:
     """Give the VEVENTs of a series: the master first, then its overrides."""
     lines: list[str] = []
-    further = [f"{name}:{clean(value)}" for name, value in extra]
-    head = [f"UID:{clean(series.uid)}", f"DTSTAMP:{stamp}"]
+    further = [f"{name}:{uri(value)}" for name, value in extra]
+    head = [f"UID:{uri(series.uid)}", f"DTSTAMP:{stamp}"]
     if not series.is_detached:
         lines += ["BEGIN:VEVENT", *head, *event_lines(series.event, names, silent=silent)]
         if series.rrule or series.rdate or series.exdate:
