@@ -139,4 +139,34 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="Correct the cause and try again; nothing was changed.",
         remedy_de="Die Ursache beheben und es erneut versuchen; geändert wurde nichts.",
     ),
+    "store.webhook_off": sentence(
+        en="The webhook to {host} was switched off: it could not be reached for a day, or answered that it is gone ({status}).",
+        de="Der Webhook zu {host} wurde abgeschaltet: Er war einen Tag lang nicht erreichbar oder ist nicht mehr da ({status}).",
+        remedy_en="Correct the receiver and switch the webhook on; it goes on where it stopped, nothing is lost.",
+        remedy_de="Den Empfänger in Ordnung bringen und den Webhook einschalten; er macht weiter, wo er stand, ohne Verlust.",
+    ),
+    "store.smtp_url": sentence(
+        en="GLEICHTAKT_SMTP_URL cannot be read.",
+        de="GLEICHTAKT_SMTP_URL ist nicht lesbar.",
+        remedy_en="Write it as smtp://user:password@host:587?from=address, or smtps://… for port 465.",
+        remedy_de="So schreiben: smtp://user:password@host:587?from=adresse, oder smtps://… für Port 465.",
+    ),
+    "store.mail_malformed": sentence(
+        en="The mail has no usable address or subject.",
+        de="Die Mail hat keine brauchbare Adresse oder keinen brauchbaren Betreff.",
+        remedy_en="Correct the e-mail address of the person; the mail is not tried again.",
+        remedy_de="Die E-Mail-Adresse der Person berichtigen; die Mail wird nicht erneut versucht.",
+    ),
+    "store.mail_refused": sentence(
+        en="The mail server {host} does not take the mail ({status}).",
+        de="Der Mailserver {host} nimmt die Mail nicht an ({status}).",
+        remedy_en="Check the recipient's address and what that server allows us to send.",
+        remedy_de="Die Adresse des Empfängers prüfen, und was jener Server uns zu senden erlaubt.",
+    ),
+    "store.mail_away": sentence(
+        en="The mail server {host} cannot be used at the moment ({status}).",
+        de="Der Mailserver {host} ist im Augenblick nicht benutzbar ({status}).",
+        remedy_en="It is tried again for a day; check GLEICHTAKT_SMTP_URL if it stays so.",
+        remedy_de="Der Versuch wird einen Tag lang wiederholt; bleibt es dabei, GLEICHTAKT_SMTP_URL prüfen.",
+    ),
 }

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gleichtakt.store.database import wake_after_commit
 
 CHANNEL: Final = "outbox"
+MAIL: Final = "mail"  # a mail of our own; args: to, subject, text, perhaps html
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,14 @@ async def put(
         },
     )
     wake_after_commit(connection, CHANNEL)
+
+
+async def put_mail(
+    connection: AsyncConnection, to: str, subject: str, text_: str, *, html: str = "", organization_id: UUID | None = None
+) -> None:
+    """Let a mail of our own be sent, once the transaction has committed."""
+    args = {"to": to, "subject": subject, "text": text_, "html": html}
+    await put(connection, MAIL, args, organization_id=organization_id)
 
 
 async def claim(
