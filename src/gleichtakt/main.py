@@ -246,12 +246,28 @@ def simulate(
     _end(command(lambda _: simulating.simulate(system, port=port, seed=seed, as_json=as_json), as_json=as_json))
 
 
-@cli.command(help=either("Datenbank und Schlüssel in eine Datei sichern.", "Save database and keys into a file."))
-def backup(file: Annotated[Path, typer.Argument(metavar="FILE")], as_json: AsJson = False) -> None:
+@cli.command(
+    help=either(
+        "Alles in eine Datei sichern; der Server darf weiterlaufen.", "Save everything into a file; the server may run on."
+    )
+)
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    with_keys: Annotated[
+        bool,
+        typer.Option(
+            "--with-keys",
+            help=either(
+                "Auch die Schlüssel: wer die Datei hat, hat alle Passwörter.", "The keys too: who has the file has all passwords."
+            ),
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Back up."""
     from gleichtakt.commands import keeping
 
-    _end(command(lambda settings: keeping.backup(settings, file, as_json=as_json), as_json=as_json))
+    _end(command(lambda settings: keeping.backup(settings, file, with_keys=with_keys, as_json=as_json), as_json=as_json))
 
 
 @cli.command(

@@ -13,6 +13,20 @@ from gleichtakt.settings import Settings
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
+class _Lines:
+    """Writes lines to standard error, wherever that leads at the moment."""
+
+    def __init__(self, *_: object) -> None:
+        """Take no name."""
+
+    def msg(self, line: str) -> None:
+        """Write one line."""
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
 def configure(settings: Settings, *, is_service: bool) -> None:
     """Apply `log_format` and `log_level`; a command that is no service says nothing below a warning unless asked for."""
     level = LEVELS.get(settings.log_level, logging.INFO)
@@ -36,7 +50,7 @@ def configure(settings: Settings, *, is_service: bool) -> None:
     structlog.configure(
         processors=[*shared, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")

@@ -39,6 +39,12 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="Give its id or name, or describe one with --provider and --server.",
         remedy_de="Kennung oder Namen angeben, oder eine mit --provider und --server beschreiben.",
     ),
+    "command.no_such_provider": sentence(
+        en="No provider is called «{name}».",
+        de="Keine Anbindung heißt «{name}».",
+        remedy_en="Known are {known}.",
+        remedy_de="Bekannt sind {known}.",
+    ),
     "command.no_server": sentence(
         en="No CalDAV server is installed for the demo.",
         de="Für die Vorführung ist kein CalDAV-Server eingerichtet.",

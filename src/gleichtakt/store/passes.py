@@ -272,10 +272,9 @@ async def roll(connection: AsyncConnection, link: LinkRow) -> None:
 
 async def save_cursor(connection: AsyncConnection, link: LinkRow, values: Mapping[str, Any]) -> None:
     """Set columns of the link in the transaction that makes them true."""
-    given = dict(values)
-    if "facts" in given:
-        given["facts"] = encode(given["facts"])
-    columns = ", ".join(f"{name} = {'cast(:facts as jsonb)' if name == 'facts' else ':' + name}" for name in given)
+    as_json = {name for name in ("facts", "error_params") if name in values}
+    given = {name: encode(value) if name in as_json else value for name, value in values.items()}
+    columns = ", ".join(f"{name} = {f'cast(:{name} as jsonb)' if name in as_json else f':{name}'}" for name in given)
     await connection.execute(text(f"update link set {columns} where id = :id"), {**given, "id": link.id})
 
 
