@@ -7,6 +7,7 @@ that GLEICHTAKT_TEST_DATABASE_URL names, whose role may create databases. A test
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import structlog
 from tests.firm import Firm, make_firm
 
 from gleichtakt.store.database import Database, new_id
@@ -112,3 +114,9 @@ async def firm(database: Database) -> Firm:
 def data_dir(tmp_path: Path) -> Path:
     """A data folder of one's own."""
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_log() -> None:
+    """Show warnings only: what a worker tells an operator at work is not what a failed test is about."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

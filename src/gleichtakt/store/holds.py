@@ -19,7 +19,7 @@ from gleichtakt.errors import Conflict, Scope
 from gleichtakt.store import changes, runs
 from gleichtakt.store.rows import Kept
 from gleichtakt.store.schema import hold
-from gleichtakt.sync.plan import Verdict
+from gleichtakt.sync.plan import HoldKind, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,21 @@ async def held(connection: AsyncConnection, hold_id: UUID, *, after: int = -1, l
 
 _DECIDE = text("""
 update hold set state = :state, decided_at = now(), decided_by = :by
-where id = :id and organization_id = :organization_id and state = 'open' returning link_id, resource_id
+where id = :id and organization_id = :organization_id and state = 'open' returning link_id, resource_id, kind
 """)
 _VERDICT = text("""
 update pairing p set verdict = :verdict, stale = true, retry_at = null from hold_action a
 where a.hold_id = :id and p.resource_id = a.resource_id and p.link_id = a.link_id
   and (p.series_id = a.series_id or (a.series_id is null and p.href = a.href))
+""")
+#: Look-alikes that a person calls different events are copied to the other side, each for itself.
+_APART = text("""
+update pairing p set hold_id = null, stale = true from hold_action a
+where a.hold_id = :id and p.resource_id = a.resource_id and p.link_id = a.link_id and p.series_id = a.series_id
+""")
+_COPY_BOTH = text("""
+update observed o set stale = true from hold_action a
+where a.hold_id = :id and o.resource_id = a.resource_id and o.link_id = a.link_id and o.href = a.href
 """)
 
 
@@ -96,7 +105,11 @@ async def _decide(
     if decided is None:
         found = await holds.get(connection, organization_id, hold_id)
         raise Conflict("web.decided", Scope.SERIES, state=found.state)
-    await connection.execute(_VERDICT, {"id": hold_id, "verdict": verdict.value})
+    if decided.kind != HoldKind.AMBIGUOUS_MATCH:
+        await connection.execute(_VERDICT, {"id": hold_id, "verdict": verdict.value})
+    elif verdict is Verdict.ACCEPT:
+        await connection.execute(_APART, {"id": hold_id})
+        await connection.execute(_COPY_BOTH, {"id": hold_id})
     await runs.make_due(connection, [decided.link_id])
     await changes.append(connection, organization_id, f"hold.{state}", decided.resource_id, hold_id)
     return await holds.get(connection, organization_id, hold_id)
