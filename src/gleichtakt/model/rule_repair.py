@@ -5,7 +5,7 @@
 | lower case, blanks, ``RRULE:`` in front, a trailing semicolon | read as meant |
 | UNTIL as a date on a timed start; UNTIL without Z on a zoned one | end of that local day; local reading |
 | COUNT and UNTIL | whichever ends the series first |
-| COUNT=-1 and less | no end: some servers write «for ever» so |
+| COUNT=-1 and less, or of ten digits | no end: some servers write «for ever» so |
 | COUNT=0, UNTIL before the start, UNTIL unreadable | first instance only |
 | INTERVAL=0, negative, unreadable | every period |
 | an empty BY list, an unknown part that starts with X- | part ignored |
@@ -124,7 +124,7 @@ def _count(value: str | None) -> int | None:
     number = int(value)
     if number == 0:
         raise ValueError("COUNT=0")
-    return number if number > 0 else None
+    return number if 0 < number < 10**9 else None
 
 
 def _interval(value: str) -> int:
