@@ -211,8 +211,8 @@ def expand(series: Series, window: Timespan, reader: tzinfo, limit: int = MAX_OC
     if series.is_detached:
         found: Iterator[Occurrence] = iter(changed)
     else:
-        merge = _merged if _is_sparse(series) else _settled
-        found = merge(_plain(series, window, reader), changed)
+        plain = _plain(series, window, reader)
+        found = _merged(plain, changed) if _is_sparse(series) else _settled(plain, changed, _clock_of(series, reader))
     return _within(found, limit)
 
 
@@ -227,7 +227,7 @@ def _plain(series: Series, window: Timespan, reader: tzinfo) -> Iterator[Occurre
     event = series.event
     span, begin = _spans(event, reader), wall_of(event.start)
     length = max(wall_of(event.end) - wall_of(event.start), timedelta(0))
-    zone = zone_of(event.start.tzid) if isinstance(event.start, Zoned) else reader
+    zone = _clock_of(series, reader)
     since = _clamped(_local(window.start, zone), -length - _SLACK)
     before = _clamped(_local(window.end, zone), _SLACK)
     absent = {wall_of(override.recurrence_id) for override in series.overrides}
@@ -317,16 +317,30 @@ def _merged(plain: Iterator[Occurrence], changed: list[Occurrence]) -> Iterator[
     return heapq.merge(plain, changed, key=_by_start)
 
 
-def _settled(plain: Iterator[Occurrence], changed: list[Occurrence]) -> Iterator[Occurrence]:
+def _settled(plain: Iterator[Occurrence], changed: list[Occurrence], zone: tzinfo) -> Iterator[Occurrence]:
     """Put all in order of their instants, which around a clock change is not that of their readings."""
     held = [(*_by_start(found), place, found) for place, found in enumerate(changed)]
     heapq.heapify(held)
     for place, found in enumerate(plain, len(held)):
-        while held and held[0][0] < found.start - _SLACK:
-            yield heapq.heappop(held)[3]
         heapq.heappush(held, (*_by_start(found), place, found))
+        settled = found.start - _pull(found.wall, zone)
+        while held and held[0][0] <= settled:
+            yield heapq.heappop(held)[3]
     while held:
         yield heapq.heappop(held)[3]
+
+
+def _pull(wall: datetime, zone: tzinfo) -> timedelta:
+    """Give how far a clock change within the next day can bring a later reading before this one."""
+    if not 1 < wall.year < 9999:
+        return _SLACK
+    now, soon = zone.utcoffset(wall), zone.utcoffset(wall + _SLACK)
+    return max((soon or timedelta(0)) - (now or timedelta(0)), timedelta(0))
+
+
+def _clock_of(series: Series, reader: tzinfo) -> tzinfo:
+    start = series.event.start
+    return zone_of(start.tzid) if isinstance(start, Zoned) else reader
 
 
 def bounds(series: Series, reader: tzinfo) -> tuple[datetime, datetime | None]:

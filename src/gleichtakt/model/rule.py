@@ -251,7 +251,7 @@ def fit_until(until: Point, start: Point) -> Point:
             return until
         until = Floating(datetime.combine(until.date, time(23, 59, 59)))
     if isinstance(start, Zoned):
-        return until if isinstance(until, Zoned) else _to_utc(until, start.tzid)
+        return _to_utc(until.wall, until.tzid if isinstance(until, Zoned) else start.tzid)
     return Day(until.wall.date()) if isinstance(start, Day) else Floating(until.wall)
 
 
@@ -266,18 +266,19 @@ def local_until(until: Point, start: Point) -> datetime:
         return wall_of(fitted)
 
 
-def _to_utc(until: Floating, tzid: str) -> Zoned:
+def _to_utc(wall: datetime, tzid: str) -> Zoned:
+    if tzid == "UTC":
+        return Zoned(wall, tzid)
     try:
-        moment = until.wall.replace(tzinfo=zone_of(tzid)).astimezone(UTC)
+        return Zoned(wall.replace(tzinfo=zone_of(tzid)).astimezone(UTC).replace(tzinfo=None), "UTC")
     except OverflowError:
-        return Zoned(until.wall, "UTC")
-    return Zoned(moment.replace(tzinfo=None, fold=0), "UTC")
+        return Zoned(wall, "UTC")
 
 
 def _week_start_matters(rule: Rule) -> bool:
-    if rule.freq == Freq.WEEKLY:
-        return len(rule.by_day) > 0 and (rule.interval > 1 or bool(rule.by_set_pos))
-    return bool(rule.by_week_no)
+    names_days = rule.by_day or rule.by_month_day or rule.by_year_day
+    is_grouped = rule.freq == Freq.WEEKLY and (rule.interval > 1 or bool(rule.by_set_pos))
+    return bool(rule.by_week_no) or (is_grouped and bool(names_days))
 
 
 # --- writing -----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ it against python-dateutil. Which days of a year or month meet a rule is said in
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -18,7 +19,7 @@ from gleichtakt.errors import Permanent, Scope
 from gleichtakt.model.rule import Freq, Rule
 from gleichtakt.model.rule_days import days_of_month, days_of_year, month_start, year_start
 
-MAX_STEPS = 200_000  # periods looked at and readings produced in one walk: about a tenth of a second
+MAX_STEPS = 150_000  # periods looked at and readings produced in one walk: about a tenth of a second
 
 _LAST = date.max.toordinal()
 _END = datetime.combine(date.max, time.max)
@@ -139,6 +140,7 @@ def _by_addition(
 def _by_days(rule: Rule, start: datetime, lower: datetime, before: datetime | None, budget: Budget) -> Iterator[datetime]:
     readings_of = _readings(rule)
     last_day = before.toordinal() + 31 if before is not None else _LAST + 31  # SKIP and weeks reach a little back
+    lower_day = lower.toordinal()
     last: datetime | None = None
     silent = 0
     for first_day, days in _PERIODS[rule.freq](rule, start, lower):
@@ -146,12 +148,14 @@ def _by_days(rule: Rule, start: datetime, lower: datetime, before: datetime | No
             return
         budget.spend()
         silent += 1
+        if days and days[0] < lower_day and not rule.by_set_pos:
+            days = days[bisect_left(days, lower_day) :]  # noqa: PLW2901 – the first period begins in its middle
         for reading in readings_of(days):
-            if reading < lower or (last is not None and reading <= last):  # SKIP may name a day twice
-                continue
             budget.left -= 1
             if budget.left < 0:
                 budget.spend()
+            if reading < lower or (last is not None and reading <= last):  # SKIP may name a day twice
+                continue
             silent, last = 0, reading
             yield reading
 
@@ -282,9 +286,10 @@ def _by_units(rule: Rule, start: datetime, lower: datetime, before: datetime | N
     for day, unit in _units(rule, start, lower, limit, budget):
         midnight = datetime.fromordinal(day)
         for second in inner:
-            budget.spend()
-            minutes, seconds = divmod(unit * unit_seconds + second, 60)
-            reading = midnight.replace(hour=minutes // 60, minute=minutes % 60, second=seconds)
+            budget.left -= 1
+            if budget.left < 0:
+                budget.spend()
+            reading = midnight + timedelta(0, unit * unit_seconds + second)
             if reading >= lower:
                 yield reading
 
