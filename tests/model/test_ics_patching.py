@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
-from tests.model.builders import at, changed
+from tests.model.builders import at
 from tests.model.ics_series import events, serieses
 from tests.model.ics_text import BERLIN_RULES, calendar, event
 
