@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from gleichtakt.errors import Transient
+from gleichtakt.errors import Permanent, Transient
 from gleichtakt.store.database import Database, new_id, wake_after_commit
 
 END_OTHERS = """
@@ -81,3 +81,11 @@ async def test_a_listener_comes_back_after_its_connection_was_lost(database: Dat
 async def test_an_absent_server_is_something_to_wait_for() -> None:
     with pytest.raises(Transient, match="database"):
         await Database.open("postgresql://nobody:x@127.0.0.1:1/none")
+
+
+@pytest.mark.parametrize("change", [("gleichtakt:", "somebody:"), ("/test_", "/none_"), ("postgresql://", "mysql://")])
+async def test_a_wrong_address_is_refused_with_what_to_correct(database_url: str, change: tuple[str, str]) -> None:
+    with pytest.raises(Permanent) as refused:
+        await Database.open(database_url.replace(*change))
+    assert refused.value.code == "store.database_refused"
+    assert "GLEICHTAKT_DATABASE_URL" in refused.value.remedy("de")

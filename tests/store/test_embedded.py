@@ -18,10 +18,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from tests.waiting import until
+from sqlalchemy import text
+from tests.waiting import eventually, until
 
-from gleichtakt.errors import Permanent
+from gleichtakt.errors import Permanent, Transient
 from gleichtakt.store import postgres_binaries
+from gleichtakt.store.database import Database
 from gleichtakt.store.embedded import Embedded, free_port
 from gleichtakt.store.postgres_binaries import Account, choose, reachable
 
@@ -169,6 +171,28 @@ def test_it_survives_the_death_of_the_server(embedded: Embedded) -> None:
         until(lambda: answers(url))
         assert embedded.url == url, "other processes need no new address"
         assert ask(url, "SELECT n FROM kept") == 42
+
+
+async def test_a_pool_and_its_listener_outlive_a_killed_server(embedded: Embedded) -> None:
+    async with await Database.open(embedded.url, pool=2) as database, database.listen("lanes") as wakes:
+
+        async def works() -> bool:
+            try:
+                async with database.begin() as connection:
+                    await connection.execute(text("SELECT 1"))
+            except Transient:
+                return False
+            return True
+
+        for _ in range(2):
+            server = embedded.server_pid
+            assert server
+            os.kill(server, signal.SIGKILL)
+            await eventually(works)
+            assert embedded.server_pid != server
+            await wakes.wait(30)  # the gap itself
+            database.notify("lanes")
+            assert await wakes.wait(30)
 
 
 def test_a_start_after_the_death_of_its_process_takes_over_the_living_server(used_folder: Path) -> None:

@@ -40,18 +40,18 @@ async def test_large_tables_are_partitioned_from_the_start(database: Database) -
         assert {row.name: row.parts for row in rows} == {table.name: PARTITIONS for table in PARTITIONED}
 
 
-async def test_a_second_migration_does_nothing(database: Database) -> None:
+async def test_ops_02_a_second_migration_does_nothing(database: Database) -> None:
     newest = migrate.known_versions()[0]
     assert await migrate.migrate(database) == (newest, newest)
     await migrate.check(database)
 
 
-async def test_several_programs_that_start_at_once_migrate_once(empty_database: Database) -> None:
+async def test_ops_02_several_programs_that_start_at_once_migrate_once(empty_database: Database) -> None:
     results = await asyncio.gather(*(migrate.migrate(empty_database) for _ in range(4)))
     assert sorted(before or "" for before, _ in results) == ["", *[migrate.known_versions()[0]] * 3]
 
 
-async def test_an_older_program_refuses_a_newer_database_and_changes_nothing(database: Database) -> None:
+async def test_ops_02_an_older_program_refuses_a_newer_database_and_changes_nothing(database: Database) -> None:
     async with database.begin() as connection:
         await connection.execute(text("UPDATE schema_version SET version_num = '9999'"))
     for attempt in (migrate.migrate, migrate.check):
@@ -63,13 +63,13 @@ async def test_an_older_program_refuses_a_newer_database_and_changes_nothing(dat
         assert await migrate.version_of(connection) == "9999"
 
 
-async def test_a_program_asks_for_the_upgrade_of_an_older_database(empty_database: Database) -> None:
+async def test_ops_02_a_program_asks_for_the_upgrade_of_an_older_database(empty_database: Database) -> None:
     with pytest.raises(Permanent) as refused:
         await migrate.check(empty_database)
     assert refused.value.code == "store.schema_older"
 
 
-async def test_an_interrupted_migration_leaves_nothing_and_goes_on(empty_database: Database) -> None:
+async def test_ops_02_an_interrupted_migration_leaves_nothing_and_goes_on(empty_database: Database) -> None:
     async with empty_database.begin() as connection:
         await connection.execute(text("CREATE TABLE change (stands_in_the_way int)"))  # the upgrade breaks in its middle
     with pytest.raises(Exception, match="already exists"):

@@ -9,6 +9,12 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="It is tried again by itself; if it stays so, look at the database server and GLEICHTAKT_DATABASE_URL.",
         remedy_de="Der Versuch wird von selbst wiederholt; sonst den Datenbankserver und GLEICHTAKT_DATABASE_URL prüfen.",
     ),
+    "store.database_refused": sentence(
+        en="The database server does not let us in: {reason}.",
+        de="Der Datenbankserver lässt uns nicht ein: {reason}.",
+        remedy_en="Correct user, password and database name in GLEICHTAKT_DATABASE_URL; create the database if it is missing.",
+        remedy_de="Benutzer, Passwort und Datenbankname in GLEICHTAKT_DATABASE_URL berichtigen; eine fehlende Datenbank anlegen.",
+    ),
     "store.postgres_too_old": sentence(
         en="The database server is PostgreSQL {found}; at least {oldest} is needed.",
         de="Der Datenbankserver ist PostgreSQL {found}; gebraucht wird mindestens {oldest}.",

@@ -45,6 +45,11 @@ _AWAY: Final = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
 )
+_REFUSED: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password too
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ClientConfigurationError,
+)
 
 
 def new_id() -> UUID:
@@ -221,8 +226,10 @@ class Database:
                     await self._listen_on(connection)
                 finally:
                     connection.terminate()
-            except _AWAY as away:
-                log.warning("listener_lost", reason=type(away).__name__)
+            except Exception as lost:
+                if not isinstance(lost, Permanent) and not is_away(lost):
+                    log.exception("listener_failed")
+                log.warning("listener_lost", reason=type(lost).__name__)
             self._listener_ready.set()  # callers poll until the listener is back
             await asyncio.sleep(pause)
             pause = min(pause * 2, 5.0)
@@ -255,6 +262,8 @@ async def _connect(dsn: str, settings: dict[str, str]) -> Any:
         return await asyncpg.connect(dsn, server_settings=settings, statement_cache_size=256)
     except OSError as away:  # an unknown host, a refused or a timed out connection
         raise ConnectionError(str(away)) from away
+    except _REFUSED as refused:
+        raise Permanent("store.database_refused", Scope.ACCOUNT, reason=str(refused)) from None
 
 
 def _refuse_closed(driver: Any, _record: object, _proxy: object) -> None:

@@ -42,8 +42,8 @@ metadata = MetaData(
 )
 
 
-def _id(**options: bool) -> Column[object]:
-    return Column("id", UUID(as_uuid=True), primary_key=True, **options)
+def _id() -> Column[object]:
+    return Column("id", UUID(as_uuid=True), primary_key=True)
 
 
 def _to(name: str, target: str, *, null: bool = False, cascade: bool = True, key: bool = False) -> Column[object]:
@@ -305,7 +305,7 @@ observed = _partitioned(
     _json("reason_params"),
     _text("marker"),
     _text("key"),
-    _text("fingerprint"),  # keyed digest of start, end, title and organizer, for first-run matching only
+    _text("title_digest"),  # keyed digest of the title, for matching in a first run only
     _bool("is_organizer", default=True),
     _text("response", "none"),
     _text("kind", "default"),

@@ -1,7 +1,6 @@
 """Make all tables of the first schema, with the hash partitions of the large ones."""
 
 from alembic import op
-from sqlalchemy import DDL
 
 from gleichtakt.store.database import new_id
 from gleichtakt.store.schema import PARTITIONED, PARTITIONS, instance, metadata
@@ -16,10 +15,8 @@ def upgrade() -> None:
     metadata.create_all(connection, checkfirst=False)
     for table in PARTITIONED:
         for number in range(PARTITIONS):
-            connection.execute(
-                DDL(
-                    f"CREATE TABLE {table.name}_{number} PARTITION OF {table.name} "
-                    f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {number})"
-                )
+            op.execute(
+                f"CREATE TABLE {table.name}_{number} PARTITION OF {table.name} "
+                f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {number})"
             )
     connection.execute(instance.insert().values(id=1, epoch=new_id()))
