@@ -147,11 +147,10 @@ class Discovery:
         url = start_url(self.login, mailbox)
         if "://" in url:
             parts = urlsplit(url)
-            if parts.path in {"", "/"}:
-                yield f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}"
-                yield f"{parts.scheme}://{parts.netloc}/"
-            else:
+            if parts.path not in {"", "/"}:
                 yield url
+            yield f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}"
+            yield f"{parts.scheme}://{parts.netloc}/"
             return
         domain = url.rpartition("@")[2].strip("/")
         async for found in self._by_srv(domain):
@@ -189,15 +188,17 @@ class Discovery:
         if not members:
             return None
         here = members[0]
+        if here.hrefs(wire.CAL + "calendar-home-set"):
+            return await self._principal(answer.url)
+        if "{" in self.login.url:  # the address was made for this mailbox; who signed in does not matter
+            return Account((answer.url,), principal=answer.url, start=answer.url)
+        if wire.CAL + "calendar" in here.children(wire.DAV + "resourcetype"):
+            return Account(single=answer.url, principal=answer.url, start=answer.url)
         for name in ("current-user-principal", "principal-URL"):
             for href in here.hrefs(wire.DAV + name):
                 found = await self._principal(self._join(answer.url, (href,))[0], start=answer.url)
                 if found.homes:
                     return found
-        if homes := here.hrefs(wire.CAL + "calendar-home-set"):
-            return Account(self._join(answer.url, homes), principal=answer.url, start=answer.url)
-        if wire.CAL + "calendar" in here.children(wire.DAV + "resourcetype"):
-            return Account(single=answer.url, principal=answer.url, start=answer.url)
         return None
 
     async def _principal(self, url: str, start: str = "") -> Account:

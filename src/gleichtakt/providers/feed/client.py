@@ -151,7 +151,11 @@ class Client:
         if self._read is None or self._read.digest != snapshot.digest:
             if snapshot.body is None:
                 raise Transient("feed.look_later", Scope.CALENDAR, host=self.fetcher.host)
-            self._read = await asyncio.to_thread(self._parse, snapshot.digest, snapshot.body)
+            try:
+                self._read = await asyncio.to_thread(self._parse, snapshot.digest, snapshot.body)
+            except Trouble:
+                self.fetcher.forget(snapshot)
+                raise
         return self._read
 
     def _parse(self, digest: str, body: bytes) -> Read:

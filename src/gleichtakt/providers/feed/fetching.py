@@ -149,6 +149,12 @@ class Fetcher:
             self.shelf.tidy(but=entry)
         return found
 
+    def forget(self, snapshot: Snapshot) -> None:
+        """Drop a version that turned out to be no whole calendar; «unchanged» must never refer to it."""
+        entry = self.shelf.entry(self.key)
+        if entry.snapshot is not None and entry.snapshot.digest == snapshot.digest:
+            entry.snapshot = None
+
     async def _ask(self, entry: Entry, basis: Snapshot | None) -> Snapshot:
         if self.url.startswith("file:"):
             return await asyncio.to_thread(self._read_file)
@@ -172,7 +178,7 @@ class Fetcher:
         try:
             while piece := await response.content.readany():
                 body += unpacker.feed(piece)
-            unpacker.close()
+            body += unpacker.close()
         except oddities.TooLarge:
             raise Permanent("feed.too_large", Scope.CALENDAR, host=self.host, most=most) from None
         except oddities.Bomb:

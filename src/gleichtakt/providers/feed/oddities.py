@@ -72,23 +72,28 @@ class Unpacker:
         self.most, self.packed, self.plain = most, 0, 0
         self._encoding = encoding.strip().lower()
         self._inflate: zlib._Decompress | None = None
-        self._is_begun = False
+        self._held: bytes | None = b""  # until the first two bytes are there
 
     def feed(self, piece: bytes) -> bytes:
         """Unpack one piece. Raises TooLarge, Bomb or, where the compressed bytes make no sense, Incomplete."""
         self.packed += len(piece)
-        if not self._is_begun and piece:
-            self._is_begun, self._inflate = True, self._begin(piece)
+        if self._held is not None:
+            piece = self._held + piece
+            if len(piece) < 2:
+                self._held = piece
+                return b""
+            self._held, self._inflate = None, self._begin(piece)
         given = piece if self._inflate is None else self._unpack(self._inflate, piece)
         self.plain += len(given)
         if self.plain > self.most:
             raise TooLarge
         return given
 
-    def close(self) -> None:
-        """Say that no more comes. Raises Incomplete when the compressed file has not ended."""
+    def close(self) -> bytes:
+        """Give what was held back. Raises Incomplete when the compressed file has not ended."""
         if self._inflate is not None and not self._inflate.eof:
             raise Incomplete
+        return self._held or b""
 
     def _begin(self, piece: bytes) -> zlib._Decompress | None:
         openers: dict[str, Callable[[], zlib._Decompress]] = {

@@ -144,11 +144,8 @@ class Server:
 
     # --- where things are
 
-    def _user(self, request: web.Request, path: str) -> str:
-        parts = path.strip("/").split("/")
-        named = parts[2] if parts[:2] == ["dav", "principals"] and len(parts) > 2 else ""
-        user = named or request.get(USER, "") or next(iter(self.simulator.accounts), "anyone")
-        return str(user)
+    def _user(self, request: web.Request) -> str:
+        return str(request.get(USER, "") or next(iter(self.simulator.accounts), "anyone"))
 
     def _folder(self, path: str) -> Folder:
         folder = self.simulator.folders.get(path if path.endswith("/") else path + "/")
@@ -176,19 +173,11 @@ class Server:
         names, depth = xml.asked(root), request.headers.get("Depth", "0")
         if path.rstrip("/") == "/.well-known/caldav":
             return web.Response(status=301, headers={"Location": "/dav/"})
-        user = self._user(request, path)
-        home = f"/dav/{user}/"
         if path.rstrip("/") in {"", "/dav"} or path.startswith("/dav/principals/"):
-            return self._multi([self._principal(path, user, names)], request)
+            return self._multi([self._principal(request, path, names)], request)
         folder = self.simulator.folders.get(path if path.endswith("/") else path + "/")
         if folder is None:
-            if path.rstrip("/") + "/" in {home, home + "inbox/"}:
-                members = [one for one in self.simulator.folders.values() if one.owner == user] if depth == "1" else []
-                inbox = [self._inbox(home, names)] if self.simulator.habits.schedules and depth == "1" else []
-                return self._multi(
-                    [self._home(path, home, names), *(self._collection(f, names) for f in members), *inbox], request
-                )
-            raise Refused(404)
+            return self._multi(self._homes(request, path, names, depth), request)
         found = [self._collection(folder, names)]
         if depth == "1":
             found += [self._thing(folder, thing, names) for thing in folder.things.values()]
@@ -315,7 +304,7 @@ class Server:
         owners = sorted({folder.owner for folder in self.simulator.folders.values()})
         found = [owner for owner in owners if wanted in f"{owner}@{DOMAIN}"]
         names = ("C:calendar-home-set", "C:calendar-user-address-set")
-        return self._multi([self._principal(f"/dav/principals/{owner}/", owner, names) for owner in found], request)
+        return self._multi([self._principal(request, f"/dav/principals/{owner}/", names) for owner in found], request)
 
     # --- properties
 
@@ -326,15 +315,14 @@ class Server:
         text = xml.multistatus(responses, token)
         return web.Response(status=207, body=text.encode(), headers={"Content-Type": self.simulator.habits.multistatus_type})
 
-    def _principal(self, path: str, user: str, names: tuple[str, ...]) -> xml.Response:
-        home = f"<D:href>/dav/{user}/</D:href>"
-        is_principal = path.startswith("/dav/principals/")
+    def _principal(self, request: web.Request, path: str, names: tuple[str, ...]) -> xml.Response:
+        user = path.strip("/").split("/")[2] if path.startswith("/dav/principals/") else ""
         given: dict[str, str] = {
-            "D:current-user-principal": f"<D:href>/dav/principals/{user}/</D:href>",
-            "D:resourcetype": "<D:collection/>" + ("<D:principal/>" if is_principal else ""),
+            "D:current-user-principal": f"<D:href>/dav/principals/{self._user(request)}/</D:href>",
+            "D:resourcetype": "<D:collection/>" + ("<D:principal/>" if user else ""),
         }
-        if is_principal:
-            given["C:calendar-home-set"] = home
+        if user:
+            given["C:calendar-home-set"] = f"<D:href>/dav/{user}/</D:href>"
             given["C:calendar-user-address-set"] = (
                 f"<D:href>mailto:{user}@{DOMAIN}</D:href><D:href>/dav/principals/{user}/</D:href>"
             )
@@ -342,13 +330,25 @@ class Server:
                 given["C:schedule-inbox-URL"] = f"<D:href>/dav/{user}/inbox/</D:href>"
         return xml.Response(path, {name: given.get(name) for name in names})
 
-    def _home(self, path: str, home: str, names: tuple[str, ...]) -> xml.Response:
-        given = {"D:resourcetype": "<D:collection/>"}
-        if path.rstrip("/").endswith("/inbox") and self.simulator.habits.tells_default:
-            owned = [folder for folder in self.simulator.folders.values() if folder.path.startswith(home)]
-            if owned:
-                given["C:schedule-default-calendar-URL"] = f"<D:href>{owned[0].path}</D:href>"
-        return xml.Response(path, {name: given.get(name) for name in names})
+    def _homes(self, request: web.Request, path: str, names: tuple[str, ...], depth: str) -> list[xml.Response]:
+        """Answer for a home with its calendars, or for an inbox."""
+        owners = {folder.owner for folder in self.simulator.folders.values()} | set(self.simulator.accounts)
+        owner, _, rest = path.removeprefix("/dav/").strip("/").partition("/")
+        if owner not in owners or rest not in {"", "inbox"}:
+            raise Refused(404)
+        home = f"/dav/{owner}/"
+        own = [folder for folder in self.simulator.folders.values() if folder.owner == owner]
+        given = {
+            "D:resourcetype": "<D:collection/>",
+            "D:current-user-principal": f"<D:href>/dav/principals/{self._user(request)}/</D:href>",
+        }
+        if rest and own and self.simulator.habits.tells_default:
+            given["C:schedule-default-calendar-URL"] = f"<D:href>{own[0].path}</D:href>"
+        here = xml.Response(path, {name: given.get(name) for name in names})
+        if depth != "1" or rest:
+            return [here]
+        inbox = [self._inbox(home, names)] if self.simulator.habits.schedules else []
+        return [here, *(self._collection(folder, names) for folder in own), *inbox]
 
     def _inbox(self, home: str, names: tuple[str, ...]) -> xml.Response:
         given = {"D:resourcetype": "<D:collection/><C:schedule-inbox/>"}
