@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
@@ -48,14 +49,15 @@ def cycle_of(found: Row) -> Cycle:
     index = Index(found.get("DayOfWeekIndex", "First").lower())
     month = datetime.strptime(found.get("Month", "January"), "%B").replace(tzinfo=UTC).month
     interval = found.get("Interval", 1)
-    return {
+    makers: dict[str, Callable[[], Cycle]] = {
         "Daily": lambda: Daily(interval),
         "Weekly": lambda: Weekly(interval, days, DAYS[found["FirstDayOfWeek"]][0]),
         "AbsoluteMonthly": lambda: AbsoluteMonthly(interval, found["DayOfMonth"]),
         "RelativeMonthly": lambda: RelativeMonthly(interval, days, index),
         "AbsoluteYearly": lambda: AbsoluteYearly(month, found["DayOfMonth"]),
         "RelativeYearly": lambda: RelativeYearly(month, days, index),
-    }[found["type"]]()
+    }
+    return makers[found["type"]]()
 
 
 def pattern_of(row: Row) -> Pattern:
