@@ -9,6 +9,12 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="It is tried again by itself; if it stays so, look at the database server and GLEICHTAKT_DATABASE_URL.",
         remedy_de="Der Versuch wird von selbst wiederholt; sonst den Datenbankserver und GLEICHTAKT_DATABASE_URL prüfen.",
     ),
+    "store.contended": sentence(
+        en="Two changes of the same data met, and one of them gave way.",
+        de="Zwei Änderungen derselben Daten trafen aufeinander, und eine hat nachgegeben.",
+        remedy_en="Send the request once more; work of the server itself is repeated without asking.",
+        remedy_de="Die Anfrage noch einmal senden; Arbeit des Servers selbst wird ohne Nachfrage wiederholt.",
+    ),
     "store.database_refused": sentence(
         en="The database server does not let us in: {reason}.",
         de="Der Datenbankserver lässt uns nicht ein: {reason}.",

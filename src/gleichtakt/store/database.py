@@ -45,6 +45,7 @@ _AWAY: Final = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
 )
+_CONTENDED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 _REFUSED: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password too
     asyncpg.InvalidCatalogNameError,
@@ -277,9 +278,11 @@ def _away_is_transient() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_away(error):
-            raise
-        raise Transient("store.database_away", Scope.ACCOUNT, detail=type(error).__name__) from error
+        if is_away(error):
+            raise Transient("store.database_away", Scope.ACCOUNT, detail=type(error).__name__) from error
+        if isinstance(error, DBAPIError) and isinstance(error.orig and error.orig.__cause__, _CONTENDED):
+            raise Transient("store.contended", Scope.SERIES, detail=type(error.orig).__name__) from error
+        raise
 
 
 def is_away(error: BaseException) -> bool:

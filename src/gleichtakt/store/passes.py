@@ -543,6 +543,15 @@ async def failed_again(connection: AsyncConnection, link: LinkRow, series_id: UU
     return found.scalar_one_or_none() or 0
 
 
+async def look_at_all(connection: AsyncConnection, link: LinkRow) -> None:
+    """Plan every pairing of a link anew, because what it may do has changed."""
+    await connection.execute(
+        text("""update pairing set stale = true, retry_at = null where resource_id = :resource_id and link_id = :link_id
+                and hold_id is null"""),
+        {"resource_id": link.resource_id, "link_id": link.id},
+    )
+
+
 # --- intents -----------------------------------------------------------------------------------------------------
 
 

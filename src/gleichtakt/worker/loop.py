@@ -183,9 +183,9 @@ async def _run_lane(worker: Worker, claim: lanes.Claim, links: Iterable[LinkRow]
     except LeaseLost:
         log.warning("lease_lost", lane=str(claim.id))
         return _let_go(worker, claim)
-    except Trouble as away:  # our own database: the lease ends by itself and the lane is taken up again
+    except Trouble as away:  # our own database: given back once it answers again
         log.warning("lane_given_up", lane=str(claim.id), code=away.code)
-        return _let_go(worker, claim)
+        failed = True
     except Exception:
         log.exception("pass_failed", lane=str(claim.id), owner=worker.owner)
         failed = True

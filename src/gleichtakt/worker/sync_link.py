@@ -7,21 +7,23 @@ and the exception goes on to the loop, which logs it.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import structlog
 
-from gleichtakt.errors import AuthRequired, Permanent, Scope, Throttled, Trouble
+from gleichtakt.errors import AuthRequired, Permanent, Scope, Throttled, Transient, Trouble
 from gleichtakt.onboarding.connect import limits_of
 from gleichtakt.providers.protocol import Provider
 from gleichtakt.store import changes, lanes, passes, records
 from gleichtakt.store.database import Database
 from gleichtakt.store.passes import LinkRow
-from gleichtakt.sync.policy import Policy, resolve
+from gleichtakt.sync.policy import Policy, resolve, to_json
 from gleichtakt.worker.link_pass.context import LeaseLost, Pass, utc_now
 from gleichtakt.worker.link_pass.match import match_new
 from gleichtakt.worker.link_pass.observe import observe
@@ -32,6 +34,7 @@ from gleichtakt.worker.undo_run import undo_run
 
 log = structlog.get_logger(__name__)
 
+CONTENDED_MOST = 3
 ROUNDS = 4  # of planning and settling in one pass; what is left after that waits for the next
 BACKOFF_FIRST, BACKOFF_MOST = timedelta(seconds=5), timedelta(minutes=15)
 LOGIN_AGAIN = timedelta(hours=1)  # a refused login is not tried sooner unless the connection is saved again
@@ -47,6 +50,12 @@ class Result:
     quiet: bool = False  # nothing had changed: only times are written
     trouble: Trouble | None = None
     account_until: datetime | None = None  # the whole connection rests until then
+
+
+def digest_of(policy: Policy) -> str:
+    """Name everything a policy says, so that a change of any setting is noticed."""
+    plain = msgspec.json.encode({name: to_json(getattr(policy, name)) for name in policy.__slots__}, order="sorted")
+    return hashlib.blake2b(plain, digest_size=12).hexdigest()
 
 
 def link_policy(link: LinkRow, provider: Provider) -> Policy:
@@ -77,7 +86,7 @@ async def sync_link(
     try:
         if link.run_id is not None or not link.first_run_done:
             await _begin(work)
-        if await _pass(work) or link.state not in ("in_step", "degraded") or link.connection_state != "online":
+        if await _patiently(work) or link.state not in ("in_step", "degraded") or link.connection_state != "online":
             return await _finish(work)
         return Result(link.id, now + _interval(policy), quiet=True)
     except Trouble as trouble:
@@ -91,15 +100,34 @@ async def sync_link(
         raise
 
 
+async def _patiently(work: Pass) -> bool:
+    """Make the pass, again where it gave way to somebody else's change: every step can be repeated."""
+    for _ in range(CONTENDED_MOST):
+        try:
+            return await _pass(work)
+        except Transient as contended:
+            if contended.code != "store.contended":
+                raise
+    return await _pass(work)
+
+
 async def _pass(work: Pass) -> bool:
     """Go through the steps; say whether there was anything to do."""
     link = work.link
+    if link.facts.get("policy") != (policy := digest_of(work.policy)):
+        async with work.writing() as connection:
+            await passes.look_at_all(connection, link)
+            link.facts["policy"] = policy
+            await passes.save_cursor(connection, link, {"facts": link.facts})
+        moved_by_policy = link.first_run_done
+    else:
+        moved_by_policy = False
     if link.has_work and not work.dry:
         await resolve_intents(work)
     if link.run_kind == "undo" and link.run_id is not None and not work.dry:
         await observe(work)
         await undo_run(work)
-    moved = await observe(work)
+    moved = await observe(work) or moved_by_policy
     if not moved and not link.has_work and work.run_id is None:
         return False
     await match_new(work)
