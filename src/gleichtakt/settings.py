@@ -86,11 +86,9 @@ def load(environment: Mapping[str, str], file: Path | None = None) -> Settings:
         if name not in known:
             raise BadSetting(f"{path.name}: unknown setting {name!r}; known are {', '.join(sorted(known))}")
     values = {name: value for name, value in written.items() if value != ""}
-    values |= {
-        name: environment[f"GLEICHTAKT_{name.upper()}"] for name in known if environment.get(f"GLEICHTAKT_{name.upper()}")
-    }
+    values |= {name: environment[f"GLEICHTAKT_{name.upper()}"] for name in known if environment.get(f"GLEICHTAKT_{name.upper()}")}
     for name, value in values.items():
-        wanted = type(known[name].default)
+        wanted = int if isinstance(known[name].default, int) else str
         try:
             values[name] = wanted(value)
         except ValueError:

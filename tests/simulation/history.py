@@ -222,7 +222,8 @@ class History:
 
     async def _in_step(self) -> bool:
         found = await self.engine.rows(
-            """select exists (select from pairing where resource_id = :id and (stale and state <> 'unlinked' or intent is not null))
+            """select exists (select from pairing where resource_id = :id
+                                and (stale and state <> 'unlinked' or intent is not null))
                    or exists (select from observed where resource_id = :id and stale) as busy""",
             id=self.engine.resource_id,
         )

@@ -19,6 +19,7 @@ from gleichtakt.store.runs import ENDED, Run
 from gleichtakt.worker.loop import work
 
 ACTOR = "command"
+COUNTED = {"create": "created", "update": "updated", "delete": "deleted"}
 SIGNS = (("created", "+"), ("updated", "~"), ("deleted", "−"))
 
 
@@ -107,11 +108,10 @@ async def _run(here: Here, names: Sequence[str], kind: str, seconds: float) -> l
 async def _plan(here: Here, run: Run) -> dict[str, Any]:
     """Give the plan of a run in the form of the REST interface."""
     actions: list[dict[str, Any]] = []
-    counts: Any = run.counts
     mails, after = 0, -1
     async with here.database.read() as connection:
         while (page := await runs.plan_of(connection, run.id, after=after)) is not None:
-            counts, mails = page.counts, page.mails
+            mails = page.mails
             actions += [
                 {
                     "side": action.side,
@@ -126,6 +126,10 @@ async def _plan(here: Here, run: Run) -> dict[str, Any]:
             if page.next is None:
                 break
             after = page.next
+    counts: dict[str, dict[str, int]] = {side: dict.fromkeys(COUNTED.values(), 0) for side in ("app", "provider")}
+    for action in actions:
+        if action["verb"] in COUNTED:
+            counts[action["side"]][COUNTED[action["verb"]]] += 1
     return {"actions": actions, "counts": counts, "mails": mails}
 
 

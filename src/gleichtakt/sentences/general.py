@@ -79,7 +79,7 @@ SENTENCES: dict[str, Sentence] = {
         en="The linked calendar was not found at {host}.",
         de="Der verknüpfte Kalender wurde bei {host} nicht gefunden.",
         remedy_en="Choose another calendar for the link, or restore it there; nothing is deleted on our side.",
-        remedy_de="Einen anderen Kalender für die Verknüpfung wählen oder ihn dort wiederherstellen; bei uns wird nichts gelöscht.",
+        remedy_de="Einen anderen Kalender verknüpfen oder ihn dort wiederherstellen; bei uns wird nichts gelöscht.",
     ),
     "general.malformed": sentence(
         en="{host} answered with something that cannot be read ({reason}).",
@@ -139,7 +139,7 @@ SENTENCES: dict[str, Sentence] = {
         en="{host} lies inside a private network and is not reached from here.",
         de="{host} liegt in einem privaten Netz und wird nicht angesprochen.",
         remedy_en="If that is meant, add the host or network to `allow_private_hosts` (server) or `private_hosts` (connection).",
-        remedy_de="Ist das gewollt: Host oder Netz in `allow_private_hosts` (Server) oder `private_hosts` (Verbindung) eintragen.",
+        remedy_de="Ist das gewollt: Host oder Netz in `allow_private_hosts` (Server) oder `private_hosts` (Verbindung) nennen.",
     ),
     "general.bad_address": sentence(
         en="The address of {host} cannot be read.",

@@ -105,9 +105,7 @@ def occurrences_window(now: datetime) -> Timespan:
     return Timespan(now - OCCURRENCES_BACK, now + OCCURRENCES_AHEAD)
 
 
-def occurrence_rows(
-    home: Home, series_id: UUID, series: Series, window: Timespan
-) -> tuple[list[dict[str, Any]], Trouble | None]:
+def occurrence_rows(home: Home, series_id: UUID, series: Series, window: Timespan) -> tuple[list[dict[str, Any]], Trouble | None]:
     """Expand a series to rows of `occurrence`; a rule too dense for the window gives none, and the trouble."""
     rows: list[dict[str, Any]] = []
     try:
@@ -431,31 +429,32 @@ def rest_document(row: EventRow) -> dict[str, Any]:
 
 
 def _moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Write an instant as the database does in `to_json`: microseconds without trailing zeros."""
+    whole, _, fraction = moment.astimezone(UTC).isoformat().removesuffix("+00:00").partition(".")
+    return f"{whole}{f'.{fraction}'.rstrip('0') if fraction else ''}+00:00"
 
 
 #: The same form, finished by the database: the row's own columns are put in front of the stored document.
-REST_JSON = """'{"id":"' || id || '","resource_id":"' || resource_id || '","external_id":' ||
- coalesce(to_json(external_id)::text, 'null') || ',"origin":"' || origin || '","link_id":' ||
- coalesce('"' || origin_link_id || '"', 'null') || ',"etag":"\\"' || version || '\\"","created_at":"' ||
- to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '","updated_at":"' ||
- to_char(updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '",' || substr(document, 2)"""
+REST_JSON = """concat('{"id":"', id, '","resource_id":"', resource_id, '","external_id":',
+ case when external_id is null then 'null' else to_json(external_id)::text end, ',"origin":"', origin, '","link_id":',
+ coalesce('"' || origin_link_id || '"', 'null'), ',"etag":"\\"', version, '\\"","created_at":', to_json(created_at),
+ ',"updated_at":', to_json(updated_at), ',', right(document, -1))"""
 
 #: One page of a resource's events as one JSON array, by start; $1 resource, $2 from, $3 to, $4 rows, $5/$6 after.
+#: The aggregates read the page in its order, so none of them sorts again.
 LIST_SQL = f"""
-select string_agg(json, ',' order by starts_at, id), count(*), (array_agg(starts_at order by starts_at desc, id desc))[1],
-       (array_agg(id order by starts_at desc, id desc))[1]
+select string_agg(json, ','), count(*), (array_agg(starts_at))[count(*)], (array_agg(id))[count(*)]
 from (select id, starts_at, {REST_JSON} as json from series
       where resource_id = $1 and deleted_at is null and starts_at < $3 and (ends_at is null or ends_at > $2 or starts_at >= $2)
         and (starts_at, id) > ($5, $6)
       order by starts_at, id limit $4) page
-"""  # `array_agg … desc` of at most `limit` rows; cheaper than a second query
+"""
 
 FIRST = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
 
 
 async def list_events_json(
-    raw: Any,  # noqa: ANN401 - an asyncpg connection or pool
+    raw: Any,
     resource_id: UUID,
     start: datetime,
     end: datetime,

@@ -36,13 +36,17 @@ ABOUT = (
 )
 
 
+def services_of(database: Database, settings: Settings, box: SecretBox) -> Services:
+    """Join what handlers need; they find it as `app.state.services`."""
+    return Services(database, settings, box, KeyRing(database), KnownResources(database))
+
+
 def create_app(database: Database, settings: Settings, box: SecretBox) -> Litestar:
     """Make the application. The caller opens and closes the database."""
     from gleichtakt.web.admin import route_handlers as pages
     from gleichtakt.web.login import route_handlers as login
 
     answered: Counter[tuple[str, int]] = Counter()
-    services = Services(database, settings, box, KeyRing(database), KnownResources(database))
 
     def counting(app: ASGIApp) -> ASGIApp:
         return health.Counting(app, answered)
@@ -54,7 +58,7 @@ def create_app(database: Database, settings: Settings, box: SecretBox) -> Litest
             *health.route_handlers,
             Router("/", route_handlers=[*pages, *login], include_in_schema=False),
         ],
-        state=State({"services": services, "answered": answered}),
+        state=State({"services": services_of(database, settings, box), "answered": answered}),
         exception_handlers={**problems.HANDLERS, Replayed: replay},
         middleware=[counting],
         openapi_config=_description(),

@@ -15,6 +15,7 @@ from gleichtakt.model.document import read_point
 from gleichtakt.store import audit, desk
 from gleichtakt.sync.flat import content_of
 from gleichtakt.web.admin import strip
+from gleichtakt.web.admin.live import look
 from gleichtakt.web.i18n import Words, terms
 from gleichtakt.web.login.viewer import Asked, Viewer, database_of, go, page
 
@@ -22,12 +23,13 @@ from gleichtakt.web.login.viewer import Asked, Viewer, database_of, go, page
 async def show(request: Asked, viewer: Viewer, connection: AsyncConnection, template: str, **values: Any) -> Response[str]:
     """Answer with a page of the desk."""
     waiting = await desk.waiting(connection, viewer.scope)
+    seen = await look(connection, viewer.scope)
     helpers: dict[str, Any] = {
         "strips": strip,
         "read_point": partial(read_point, place=""),
         "field_names": partial(field_names, viewer.words),
     }
-    return page(viewer, request, template, waiting=waiting, **helpers, **values)
+    return page(viewer, request, template, waiting=waiting, seen=seen, **helpers, **values)
 
 
 def field_names(words: Words, fields: Sequence[str]) -> str:

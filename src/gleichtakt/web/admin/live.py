@@ -7,7 +7,8 @@ and no event carries content. Nobody looks while no page is open; a notification
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ import structlog
 from litestar import get
 from litestar.response import ServerSentEvent
 from litestar.types import SSEData
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.errors import Trouble
 from gleichtakt.store import desk
@@ -31,12 +33,21 @@ SESSION_CHECK_SECONDS = 600.0  # a stream ends after so long; the page opens the
 CHANNEL = "runs"
 
 
+@dataclass(slots=True, eq=False)
+class OpenPage:
+    """One page that wants to be told. seen: the fingerprint it was made from, empty for «whatever is now»."""
+
+    seen: str
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 @dataclass(slots=True)
 class Watched:
     """One organization that someone looks at."""
 
-    pages: set[asyncio.Event] = field(default_factory=set)
+    pages: set[OpenPage] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
+    again: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Pulse:
@@ -47,45 +58,63 @@ class Pulse:
         self._database = database
         self._watched: dict[UUID | None, Watched] = {}
 
-    async def beats(self, organization_id: UUID | None, until_seconds: float) -> AsyncIterator[bool]:
-        """Yield True when something is new, False as a sign of life; end after so many seconds."""
-        news = asyncio.Event()
+    @property
+    def is_resting(self) -> bool:
+        """Say whether nobody watches."""
+        return not self._watched
+
+    async def beats(self, organization_id: UUID | None, seen: str, until_seconds: float) -> AsyncGenerator[bool, None]:
+        """Yield True when something is new, False as a sign of life; end after so many seconds.
+
+        What changed between making the page (*seen*) and listening, or while the line was down, is told at once.
+        """
+        page = OpenPage(seen)
         watched = self._watched.setdefault(organization_id, Watched())
-        watched.pages.add(news)
+        watched.pages.add(page)
         if watched.task is None or watched.task.done():
             watched.task = asyncio.create_task(self._watch(organization_id, watched))
+        watched.again.set()
         loop = asyncio.get_running_loop()
         end = loop.time() + until_seconds
         try:
             while (left := end - loop.time()) > 0:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), min(left, QUIET_SECONDS))
-                yield news.is_set()
-                news.clear()
+                    await asyncio.wait_for(page.news.wait(), min(left, QUIET_SECONDS))
+                yield page.news.is_set()
+                page.news.clear()
         finally:
-            watched.pages.discard(news)
+            watched.pages.discard(page)
             if not watched.pages:
                 watched.task.cancel()
                 self._watched.pop(organization_id, None)
 
     async def _watch(self, organization_id: UUID | None, watched: Watched) -> None:
-        seen = await self._look(organization_id)
         async with self._database.listen(CHANNEL) as wakes:
             while True:
-                await wakes.wait(LOOK_SECONDS)
-                now = await self._look(organization_id)
-                if now != seen and now is not None:
-                    seen = now
-                    for page in watched.pages:
-                        page.set()
+                watched.again.clear()
+                now = await fingerprint(self._database, organization_id)
+                for page in watched.pages if now else ():
+                    if page.seen and page.seen != now:
+                        page.news.set()
+                    page.seen = now
+                if not watched.again.is_set():
+                    await wakes.wait(LOOK_SECONDS)
 
-    async def _look(self, organization_id: UUID | None) -> str | None:
-        try:
-            async with self._database.read() as connection:
-                return await desk.pulse(connection, organization_id, datetime.now(UTC))
-        except Trouble as away:  # the database is being restarted: look again at the next beat
-            log.warning("pulse_missed", code=away.code)
-            return None
+
+async def fingerprint(database: Database, organization_id: UUID | None) -> str:
+    """Look at an organization with a connection of its own; empty while the database is away."""
+    try:
+        async with database.read() as connection:
+            return await look(connection, organization_id)
+    except Trouble as away:  # it is being restarted: look again at the next beat
+        log.warning("pulse_missed", code=away.code)
+        return ""
+
+
+async def look(connection: AsyncConnection, organization_id: UUID | None) -> str:
+    """Give a short text that differs when a page would."""
+    state = await desk.pulse(connection, organization_id, datetime.now(UTC))
+    return hashlib.blake2s(state.encode(), digest_size=8).hexdigest()
 
 
 def pulse_of(request: Asked) -> Pulse:
@@ -100,10 +129,11 @@ def pulse_of(request: Asked) -> Pulse:
 @get("/live", include_in_schema=False)
 async def live(request: Asked, viewer: Onlooker) -> ServerSentEvent:
     """Stream `pulse` events to one page."""
+    seen = request.query_params.get("seen", "")[:64]
 
     async def events() -> AsyncIterator[SSEData]:
         yield {"event": "hello", "data": "1"}
-        async for news in pulse_of(request).beats(viewer.scope, SESSION_CHECK_SECONDS):
+        async for news in pulse_of(request).beats(viewer.scope, seen, SESSION_CHECK_SECONDS):
             yield {"event": "pulse" if news else "alive", "data": "1"}
 
     return ServerSentEvent(events(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -21,7 +21,19 @@ from gleichtakt.store.connections import Connection, connections
 from gleichtakt.store.links import Ending, links
 from gleichtakt.store.schema import connection as table
 from gleichtakt.store.schema import link as link_table
-from gleichtakt.web.api.context import Ask, Page, acting, expected, found, language, paged, reading, services, shown
+from gleichtakt.web.api.context import (
+    Ask,
+    Page,
+    acting,
+    expected,
+    found,
+    language,
+    organization_of,
+    paged,
+    reading,
+    services,
+    shown,
+)
 from gleichtakt.web.api.forms import Address, Cursor, ExternalId, Limit, Name, after_of, given, texts
 from gleichtakt.web.api.words import Words, words
 from gleichtakt.web.problems import Unconfirmed, invalid
@@ -132,6 +144,29 @@ class Ended(msgspec.Struct):
     copies: int
     imported: int
     runs: list[UUID]
+
+
+class Examination(msgspec.Struct):
+    """Where the doctor may write and remove a marked test item; nowhere without."""
+
+    mailbox: Name = ""
+    calendar: Address = ""
+
+
+class CheckView(msgspec.Struct):
+    """One check. result: pass, warn, fail or skip. facts: what was measured."""
+
+    name: str
+    result: str
+    facts: dict[str, str]
+    problem: Words | None
+
+
+class Report(msgspec.Struct):
+    """What the doctor found. result: the worst of its checks."""
+
+    result: str
+    checks: list[CheckView]
 
 
 class Queued(msgspec.Struct):
@@ -273,15 +308,39 @@ async def list_calendars(
     mailbox: Annotated[str, Parameter(description="whose calendars; empty for the login's own")] = "",
 ) -> Response[Page[CalendarView]]:
     """Ask the calendar system which calendars a mailbox has."""
-    async with reading(request) as (_, organization_id):
-        pass
-    at = services(request)
+    at, organization_id = services(request), await organization_of(request)
     seen = await directory.calendars(at.database, at.box, at.settings, organization_id, connection_id, mailbox)
     items = [
         CalendarView(one.ref.mailbox, one.ref.calendar, one.name, one.can_write, one.is_default, one.owner, one.colour)
         for one in seen
     ]
     return found(request, Page(items))
+
+
+@post("/connections/{connection_id:uuid}/doctor", status_code=200)
+async def examine_connection(request: Ask, connection_id: UUID, data: Examination | None = None) -> Response[Report]:
+    """Check a connection step by step: what works, what does not, and what helps."""
+    form = data or Examination()
+    place = directory.CalendarRef(form.mailbox, form.calendar) if form.mailbox or form.calendar else None
+    at = services(request)
+    organization_id = await organization_of(request)
+    checks = await directory.examined(at.database, at.box, at.settings, organization_id, connection_id, place)
+    kept = [
+        {"name": one.name, "result": one.state, "facts": dict(one.facts), "code": one.code, "params": dict(one.params)}
+        for one in checks
+    ]
+    async with acting(request) as deed:
+        await store.keep_report(deed.connection, connection_id, {"checks": kept})
+        deed.note("connection.doctor", f"connection/{connection_id}", None, {"result": _worst(checks)})
+        spoken = language(request)
+        views = [CheckView(one.name, one.state, dict(one.facts), words(one.code, one.params, spoken)) for one in checks]
+        return deed.answer(Report(_worst(checks), views))
+
+
+def _worst(checks: Sequence[directory.Check]) -> str:
+    """Give the worst result; skipped checks count for nothing."""
+    results = {one.state for one in checks}
+    return next((state for state in ("fail", "warn") if state in results), "pass")
 
 
 @post("/connections/{connection_id:uuid}/match", status_code=202, opt={"needs": "admin"})
@@ -304,5 +363,6 @@ route_handlers = [
     delete_connection,
     disconnect_connection,
     list_calendars,
+    examine_connection,
     match_connection,
 ]

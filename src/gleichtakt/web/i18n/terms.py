@@ -208,6 +208,9 @@ PROVIDERS: Mapping[str, str] = {
 KINDS: Mapping[str, str] = {"person": N_("Person"), "room": N_("Room"), "equipment": N_("Equipment")}
 KINDS_MANY: Mapping[str, str] = {"person": N_("People"), "room": N_("Rooms"), "equipment": N_("Equipment")}
 
+#: What a run under way tells of itself.
+PROGRESS: Mapping[str, str] = {"read": N_("read"), "done": N_("done"), "planned": N_("planned"), "total": N_("in total")}
+
 #: Who acts on a kind of problem, and when.
 PROBLEM_KINDS: Mapping[str, Term] = {
     "transient": Term(N_("Tried again by itself"), "waiting", "plain"),

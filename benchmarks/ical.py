@@ -1,0 +1,170 @@
+"""Parse and write the same calendars with ours, icalendar and ical, side by side, and compare what they read.
+
+Run: ``.venv/bin/python benchmarks/ical.py [--peer .local/peers/bin/python] [--runs 5] [--events 10000] [--series 1000]``.
+The peer python has icalendar and ical installed and is asked to run this very file with ``--as-peer``. Each round runs
+all three after each other; the figures are CPU seconds, so that a busy machine does not decide. Ours goes all the way
+to checked `Series` values (zones resolved, overrides joined); the others stop at their own components.
+Expansion is measured by benchmarks/recurrence.py on the same series file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+FIRST = datetime(2026, 1, 1, 8)  # noqa: DTZ001 - a wall clock
+ZONE = (
+    "BEGIN:VTIMEZONE\nTZID:Europe/Berlin\n"
+    "BEGIN:DAYLIGHT\nTZOFFSETFROM:+0100\nTZOFFSETTO:+0200\nTZNAME:CEST\nDTSTART:19700329T020000\n"
+    "RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU\nEND:DAYLIGHT\n"
+    "BEGIN:STANDARD\nTZOFFSETFROM:+0200\nTZOFFSETTO:+0100\nTZNAME:CET\nDTSTART:19701025T030000\n"
+    "RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU\nEND:STANDARD\nEND:VTIMEZONE\n"
+)
+RULES = (
+    "FREQ=WEEKLY;BYDAY=MO,TH",
+    "FREQ=DAILY",
+    "FREQ=WEEKLY;INTERVAL=2;BYDAY=TU",
+    "FREQ=MONTHLY;BYDAY=2WE",
+    "FREQ=DAILY;COUNT=60",
+)
+
+Row = tuple[str, float, float, str]  # uid, start, end, title
+Measured = dict[str, dict[str, Any]]
+
+
+def event(uid: str, start: datetime, extra: str = "") -> str:
+    """Write one meeting with four people, as a busy firm has them: about 700 bytes."""
+    people = "".join(
+        f"ATTENDEE;CN=Mitarbeiter {n};PARTSTAT=ACCEPTED;ROLE=REQ-PARTICIPANT:mailto:user{n}@example.org\n" for n in range(4)
+    )
+    end = start + timedelta(minutes=45)
+    return (
+        f"BEGIN:VEVENT\nUID:{uid}\nDTSTAMP:20260101T000000Z\nDTSTART;TZID=Europe/Berlin:{start:%Y%m%dT%H%M%S}\n"
+        f"DTEND;TZID=Europe/Berlin:{end:%Y%m%dT%H%M%S}\nSUMMARY:Besprechung {uid}\nLOCATION:Raum 1\n"
+        "DESCRIPTION:Guten Tag\\, anbei die Tagesordnung.\\nGruß\nORGANIZER;CN=Chef:mailto:boss@example.org\n"
+        f"{people}{extra}SEQUENCE:1\nSTATUS:CONFIRMED\nTRANSP:OPAQUE\nEND:VEVENT\n"
+    )
+
+
+def wrapped(parts: list[str]) -> str:
+    """Wrap events as a calendar."""
+    return f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//bench//EN\n{ZONE}{''.join(parts)}END:VCALENDAR\n".replace("\n", "\r\n")
+
+
+def texts(events: int, series: int) -> dict[str, str]:
+    """Give the calendars: many single events, and series with a deleted and a moved occurrence."""
+    single = [event(f"s{n}@x", FIRST + timedelta(minutes=37 * n)) for n in range(events)]
+    recurring: list[str] = []
+    for n in range(series):
+        start, rule = FIRST + timedelta(days=n % 28), RULES[n % len(RULES)]
+        step = timedelta(days=28 if "2WE" in rule else 14)
+        deleted, moved = start + step, start + 2 * step
+        recurring.append(event(f"r{n}@x", start, f"RRULE:{rule}\nEXDATE;TZID=Europe/Berlin:{deleted:%Y%m%dT%H%M%S}\n"))
+        slot = f"RECURRENCE-ID;TZID=Europe/Berlin:{moved:%Y%m%dT%H%M%S}\n"
+        recurring.append(event(f"r{n}@x", moved + timedelta(hours=2), slot))
+    return {f"{events} events": wrapped(single), f"{series} series": wrapped(recurring)}
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Give CPU seconds and the result."""
+    started = time.process_time()
+    result = work()
+    return time.process_time() - started, result
+
+
+# --- the three ---------------------------------------------------------------------------------------------------
+
+
+def with_us(text: str) -> tuple[float, float, list[Row]]:
+    """Parse and write with ours."""
+    from gleichtakt.model import ics
+    from gleichtakt.model.point import instant
+
+    data = text.encode()
+    parsing, reading = timed(lambda: ics.read_calendar(data))
+    writing, _ = timed(lambda: ics.write_calendar(reading.series))
+    rows = [
+        (one.uid, instant(event.start, UTC).timestamp(), instant(event.end, UTC).timestamp(), event.title)
+        for one in reading.series
+        for event in (one.event, *(override.event for override in one.overrides))
+    ]
+    return parsing, writing, rows
+
+
+def with_icalendar(text: str) -> tuple[float, float, list[Row]]:
+    """Parse and write with icalendar."""
+    import icalendar
+
+    parsing, calendar = timed(lambda: icalendar.Calendar.from_ical(text))
+    writing, _ = timed(calendar.to_ical)
+    rows = [
+        (str(one["UID"]), one.decoded("DTSTART").timestamp(), one.decoded("DTEND").timestamp(), str(one["SUMMARY"]))
+        for one in calendar.walk("VEVENT")
+    ]
+    return parsing, writing, rows
+
+
+def with_ical(text: str) -> tuple[float, float, list[Row]]:
+    """Parse and write with ical."""
+    from ical.calendar_stream import IcsCalendarStream
+
+    parsing, calendar = timed(lambda: IcsCalendarStream.calendar_from_ics(text))
+    writing, _ = timed(lambda: IcsCalendarStream.calendar_to_ics(calendar))
+    rows = [(one.uid, one.dtstart.timestamp(), one.end.timestamp(), one.summary) for one in calendar.events]
+    return parsing, writing, rows
+
+
+PEERS = {"icalendar": with_icalendar, "ical": with_ical}
+
+
+def as_peer(events: int, series: int) -> None:
+    """Print one round of the peers as JSON."""
+    sys.path = [folder for folder in sys.path if Path(folder or ".").resolve() != Path(__file__).parent]  # we are no `ical`
+    answer = {name: {file: run(text) for file, text in texts(events, series).items()} for name, run in PEERS.items()}
+    json.dump(answer, sys.stdout)
+
+
+def one_round(peer: Path, events: int, series: int) -> Measured:
+    """Run the three after each other."""
+    found: Measured = {"ours": {file: with_us(text) for file, text in texts(events, series).items()}}
+    command = [str(peer), __file__, "--as-peer", "--events", str(events), "--series", str(series)]
+    return found | json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> int:
+    """Print a table of medians and ratios; fail where the results differ."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer", type=Path, default=Path(".local/peers/bin/python"))
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--series", type=int, default=1_000)
+    parser.add_argument("--as-peer", action="store_true")
+    chosen = parser.parse_args()
+    if chosen.as_peer:
+        as_peer(chosen.events, chosen.series)
+        return 0
+    rounds = [one_round(chosen.peer, chosen.events, chosen.series) for _ in range(chosen.runs)]
+    same = True
+    print(f"{'':24} {'ours':>9} {'icalendar':>20} {'ical':>20}")
+    for file in texts(1, 1) if not rounds else rounds[0]["ours"]:
+        for place, verb in ((0, "parse"), (1, "write")):
+            seconds = {name: statistics.median(found[name][file][place] for found in rounds) for name in ("ours", *PEERS)}
+            ratios = "".join(f"{seconds[name]:11.3f} s {seconds[name] / seconds['ours']:5.1f}x" for name in PEERS)
+            print(f"{verb + ' ' + file:24} {seconds['ours']:7.3f} s{ratios}")
+        rows = {name: sorted(map(tuple, rounds[0][name][file][2])) for name in ("ours", *PEERS)}
+        equal = rows["ours"] == rows["icalendar"] == rows["ical"]
+        same = same and equal
+        print(f"{'':24} results {'identical' if equal else 'DIFFER'}, {len(rows['ours'])} events")
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

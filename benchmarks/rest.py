@@ -1,0 +1,217 @@
+"""How fast the REST interface answers: 100 events from the database with 50 connections, and free/busy of one month.
+
+One web process as `gleichtakt web` runs it, the embedded PostgreSQL, and a load generator in a process of its own that
+only counts bytes. Prints JSON lines.
+
+usage: python benchmarks/rest.py [--seconds 5] [--connections 50]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import platform
+import socket
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import text
+
+from gleichtakt.model.event import Event, Series
+from gleichtakt.model.point import Zoned
+from gleichtakt.settings import Settings
+from gleichtakt.store import calendars, keys
+from gleichtakt.store.calendars import Write
+from gleichtakt.store.database import Database, new_id
+from gleichtakt.store.embedded import Embedded
+from gleichtakt.store.instance import attend
+from gleichtakt.store.migrate import migrate
+from gleichtakt.store.organizations import organizations
+from gleichtakt.store.resources import resources
+from gleichtakt.store.secrets import SecretBox, new_key
+
+EVENTS = 100
+
+
+async def prepare(url: str, data_dir: Path) -> tuple[UUID, str]:
+    """Store a resource with 100 events of this month; give its id and a key."""
+    async with await Database.open(url, pool=2) as database:
+        await migrate(database)
+        await attend(database, data_dir, embedded=True)
+        async with database.begin() as connection:
+            own = await organizations.add(connection, {"name": "Benchmark"})
+            row = await resources.add(connection, {"organization_id": own.id, "name": "Anna"})
+            _, key = await keys.create(connection, organization_id=own.id, name="bench", scopes=["read"])
+            home = await calendars.home_of(connection, row.id)
+            assert home is not None
+            writes = [Write(new_id(), series(number), None, "bench") for number in range(EVENTS)]
+            await calendars.write(connection, home, writes)
+            await connection.execute(text("analyze"))
+    return row.id, key
+
+
+def series(number: int) -> Series:
+    """Make the n-th event."""
+    first = datetime.now(UTC).replace(tzinfo=None, day=1, hour=8, minute=0, second=0, microsecond=0)
+    start = first + timedelta(hours=6 * number)
+    event = Event(
+        Zoned(start, "Europe/Berlin"),
+        Zoned(start + timedelta(hours=1), "Europe/Berlin"),
+        title=f"Besprechung {number}",
+        description="Tagesordnung: Rückblick, Ausblick, Verschiedenes. " * 2,
+        location="Raum 1",
+    )
+    return Series(f"bench-{number}@gleichtakt", event)
+
+
+def serve(url: str, listening: socket.socket) -> None:
+    """Be the web process."""
+    import uvicorn
+
+    from gleichtakt.web.app import create_app
+
+    async def main() -> None:
+        async with await Database.open(url, pool=10) as database:
+            app = create_app(database, Settings(), SecretBox(new_key()))
+            config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
+            await uvicorn.Server(config).serve([listening])
+
+    asyncio.run(main())
+
+
+class Caller(asyncio.Protocol):
+    """One connection that sends the same request over and over; counts whole answers."""
+
+    def __init__(self, request: bytes) -> None:
+        """Begin without answers."""
+        self.request, self.missing, self.head, self.bytes = request, 0, b"", 0
+        self.times: list[float] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the first request."""
+        self.transport = transport
+        self.send()
+
+    def send(self) -> None:
+        """Send the request again."""
+        self.began = time.perf_counter()
+        self.transport.write(self.request)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        """Count an answer once it is whole, and send the next request."""
+        self.bytes += len(data)
+        if self.missing:
+            self.missing -= len(data)
+        else:
+            self.head += data
+            end = self.head.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head = self.head[:end].lower()
+            assert head.startswith(b"http/1.1 200"), self.head[:500]
+            length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
+            self.missing = length - (len(self.head) - end - 4)
+            self.head = b""
+        if self.missing <= 0:
+            self.times.append(time.perf_counter() - self.began)
+            self.send()
+
+
+def cpu_seconds(process_id: int) -> float:
+    """Give the processor time a process has used."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def machine() -> dict[str, object]:
+    """Say what it was measured on, and how busy that was."""
+    return {"cpus": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1), "python": platform.python_version()}
+
+
+def load(
+    port: int, web: int, path: str, key: str, connections: int, seconds: float, results: multiprocessing.Queue[object]
+) -> None:
+    """Be the load generator."""
+    request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\naccept: */*\r\n\r\n".encode()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        made = [await loop.create_connection(lambda: Caller(request), "127.0.0.1", port) for _ in range(connections)]
+        callers = [caller for _, caller in made]
+        await asyncio.sleep(1.0)
+        for caller in callers:
+            caller.times.clear()
+            caller.bytes = 0
+        began, used = time.perf_counter(), cpu_seconds(web)
+        await asyncio.sleep(seconds)
+        took, used = time.perf_counter() - began, cpu_seconds(web) - used
+        times = sorted(one for caller in callers for one in caller.times)
+        results.put(
+            {
+                "requests_per_second": round(len(times) / took),
+                "p50_ms": round(1000 * statistics.median(times), 2),
+                "p99_ms": round(1000 * times[int(len(times) * 0.99)], 2),
+                "web_cpu_us_per_request": round(1_000_000 * used / max(1, len(times))),
+                "bytes_per_answer": sum(caller.bytes for caller in callers) // max(1, len(times)),
+            }
+        )
+        for transport, _ in made:
+            transport.abort()
+
+    asyncio.run(main())
+
+
+def main() -> None:
+    """Measure and print."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seconds", type=float, default=5.0)
+    options.add_argument("--connections", type=int, default=50)
+    chosen = options.parse_args()
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder, Embedded.start(Path(folder) / "postgres") as embedded:
+        resource_id, key = asyncio.run(prepare(embedded.url, Path(folder)))
+        listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        port = listening.getsockname()[1]
+        web = spawn.Process(target=serve, args=(embedded.url, listening), daemon=True)
+        web.start()
+        wait_for(port)
+        month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        span = f"from={month:%Y-%m-%d}&to={month + timedelta(days=31):%Y-%m-%d}"
+        for name, path, connections in (
+            ("events", f"/api/v1/resources/{resource_id}/events?{span}&limit=100", chosen.connections),
+            ("free_busy", f"/api/v1/resources/{resource_id}/free-busy?{span}", 1),
+            ("healthz", "/healthz", chosen.connections),
+        ):
+            results = spawn.Queue()
+            process = spawn.Process(target=load, args=(port, web.pid, path, key, connections, chosen.seconds, results))
+            process.start()
+            found = results.get(timeout=chosen.seconds + 60)
+            process.join()
+            print(json.dumps({"what": name, "connections": connections, **found, **machine()}), flush=True)
+        web.kill()
+
+
+def wait_for(port: int) -> None:
+    """Wait until the web process answers."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as opened:
+                opened.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                if opened.recv(20).startswith(b"HTTP/1.1 200"):
+                    return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError("the web process did not start")
+
+
+if __name__ == "__main__":
+    main()

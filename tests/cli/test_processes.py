@@ -1,0 +1,138 @@
+"""`serve`, `work`, `simulate` and `demo` as processes: what they say when ready, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.waiting import eventually
+
+from gleichtakt.store.database import Database
+
+READY_SECONDS = 120
+
+
+@asynccontextmanager
+async def process(environment: Mapping[str, str], *words: str) -> AsyncIterator[dict[str, Any]]:
+    """Run a command around a block, which begins with its line of JSON and ends with SIGTERM."""
+    program = "from gleichtakt.main import cli; cli()"
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, *words, "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
+    )
+    assert started.stdout is not None
+    try:
+        line = await asyncio.wait_for(started.stdout.readline(), READY_SECONDS)
+        yield json.loads(line)
+    finally:
+        if started.returncode is None:
+            started.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(started.wait(), READY_SECONDS) == 0
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An installation of its own on any free port."""
+    return {"GLEICHTAKT_DATA_DIR": str(tmp_path / "data"), "GLEICHTAKT_LISTEN": "127.0.0.1:0"}
+
+
+async def test_serve_runs_with_nothing_given_and_tells_its_secrets_once(environment: dict[str, str], tmp_path: Path) -> None:
+    async with process(environment, "serve") as told:
+        headers = {"Authorization": f"Bearer {told['api_key']}"}
+        async with aiohttp.ClientSession(told["url"], headers=headers) as session:
+            assert (await session.get("/readyz")).status == 200
+            assert (await session.get("/api/v1/resources")).status == 200
+        assert told["admin"]["username"] == "admin"
+    kept = tmp_path / "data" / "first-start.json"
+    assert json.loads(kept.read_text()) == {"admin": told["admin"], "api_key": told["api_key"]}
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    async with process(environment, "serve") as again:
+        assert set(again) == {"url"}
+        async with aiohttp.ClientSession(again["url"], headers=headers) as session:
+            assert (await session.get("/api/v1/resources")).status == 200
+
+
+async def test_a_living_worker_does_what_the_command_asks_for(
+    environment: dict[str, str], database_url: str, database: Database
+) -> None:
+    from gleichtakt.commands.opening import has_worker
+
+    assert not await has_worker(database)
+    external = {**environment, "GLEICHTAKT_DATABASE_URL": database_url}
+    async with process(external, "work") as told:
+        assert told["ready"] is True
+        assert await eventually(lambda: has_worker(database))
+    assert not await has_worker(database)
+
+
+async def test_a_given_key_and_password_are_used_and_not_repeated_elsewhere(
+    environment: dict[str, str], database_url: str
+) -> None:
+    external = {**environment, "GLEICHTAKT_DATABASE_URL": database_url}
+    given = {"GLEICHTAKT_API_KEY": "gt_given-by-the-operator", "GLEICHTAKT_ADMIN_PASSWORD": "correct horse"}
+    async with process({**external, **given}, "web") as told:
+        assert told["api_key"] == "gt_given-by-the-operator"
+        assert told["admin"]["password"] == "correct horse"
+    other = {**external, "GLEICHTAKT_API_KEY": "gt_another-one"}
+    async with process(other, "web") as told:
+        headers = {"Authorization": "Bearer gt_another-one"}
+        async with aiohttp.ClientSession(told["url"], headers=headers) as session:
+            assert (await session.get("/api/v1/resources")).status == 200
+
+
+async def test_an_address_that_is_taken_is_told_and_ends_with_1(environment: dict[str, str], database_url: str) -> None:
+    external = {**environment, "GLEICHTAKT_DATABASE_URL": database_url}
+    async with process(external, "web") as told:
+        taken = {**external, "GLEICHTAKT_LISTEN": told["url"].removeprefix("http://"), "LANG": "de_DE.UTF-8"}
+        started = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "from gleichtakt.main import cli; cli()", "web"),
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], **taken},
+        )
+        _, said = await started.communicate()
+        assert started.returncode == 1
+        assert "lauscht schon etwas anderes" in said.decode()
+
+
+@pytest.mark.parametrize("system", ["memory", "caldav", "feed"])
+async def test_a_simulator_answers_under_its_control_address(environment: dict[str, str], system: str) -> None:
+    async with process(environment, "simulate", system) as told, aiohttp.ClientSession() as session:
+        assert told["accounts"]
+        async with session.get(f"{told['control']}ledger") as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.servers
+async def test_the_demo_shows_a_firm_with_something_to_decide(environment: dict[str, str]) -> None:
+    async with process(environment, "demo") as told:
+        assert len(told["accounts"]) == 15
+        headers = {"Authorization": f"Bearer {told['api_key']}"}
+        async with aiohttp.ClientSession(told["url"], headers=headers) as session:
+
+            async def items(what: str) -> list[dict[str, Any]]:
+                async with session.get(f"/api/v1/{what}") as answer:
+                    found: list[dict[str, Any]] = (await answer.json())["items"]
+                    return found
+
+            (conflict,) = await items("conflicts")
+            assert conflict["fields"] == ["title"]
+            (hold,) = await items("holds")
+            assert (hold["kind"], hold["count"]) == ("mass_delete", 9)
+            assert {link["state"] for link in await items("links?limit=100")} <= {"in_step", "degraded"}
+            (anna,) = await items("resources?external_id=anna.lorenz")
+            span = "from=2026-01-01T00:00:00Z&to=2030-01-01T00:00:00Z"
+            events = await items(f"resources/{anna['id']}/events?{span}&limit=100")
+            (weekly,) = [event for event in events if event["recurrence"]]
+            assert weekly["recurrence"]["rrule"] == "FREQ=WEEKLY;COUNT=8;BYDAY=TU"
+            assert {event["origin"] for event in events} == {"app", "provider"}
