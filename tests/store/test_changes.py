@@ -50,6 +50,28 @@ async def test_a_late_commit_is_not_skipped(database: Database, firm: Firm) -> N
     assert (await read(database, firm, cursor))[0] == ["late", "early"]
 
 
+async def test_another_database_of_the_server_holds_nothing_up(database: Database, empty_database: Database, firm: Firm) -> None:
+    async with empty_database.begin() as connection:
+        await connection.execute(text("SELECT pg_current_xact_id()"))
+        async with database.begin() as here:
+            await changes.append(here, firm.organization_id, "event.created")
+        assert (await read(database, firm))[0] == ["event.created"]
+
+
+async def test_a_late_commit_is_seen_by_a_reader_inside_a_longer_transaction(database: Database, firm: Firm) -> None:
+    async with database.begin() as reader:
+        assert await changes.read_after(reader, firm.organization_id, changes.START, 10) == []
+        late = await database.engine.connect()
+        await changes.append(late, firm.organization_id, "late")
+        async with database.begin() as connection:
+            await changes.append(connection, firm.organization_id, "early")
+        assert await changes.read_after(reader, firm.organization_id, changes.START, 10) == []
+        await late.commit()
+        await late.close()
+        found = await changes.read_after(reader, firm.organization_id, changes.START, 10)
+    assert [change.type for change in found] == ["late", "early"]
+
+
 async def test_a_rolled_back_change_blocks_nobody(database: Database, firm: Firm) -> None:
     failed = await database.engine.connect()
     await changes.append(failed, firm.organization_id, "never")

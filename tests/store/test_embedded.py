@@ -188,8 +188,8 @@ async def test_a_pool_and_its_listener_outlive_a_killed_server(embedded: Embedde
             server = embedded.server_pid
             assert server
             os.kill(server, signal.SIGKILL)
+            until(lambda server=server: embedded.server_pid not in (None, server))  # a last backend may answer until then
             await eventually(works)
-            assert embedded.server_pid != server
             await wakes.wait(30)  # the gap itself
             database.notify("lanes")
             assert await wakes.wait(30)

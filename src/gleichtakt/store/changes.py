@@ -1,8 +1,9 @@
 """The feed of changes that applications read by cursor, and webhooks are sent from.
 
 A sequence is no reading order: a transaction may take a number and commit after later ones were read. Readers go by
-(transaction, number) and stop below the oldest transaction still open, so nothing is skipped. A cursor carries the
-epoch of the instance: after a restore it is refused instead of silently pointing elsewhere.
+(transaction, number) and stop below the oldest transaction still open, so nothing is skipped; what other databases of
+the same server do holds nothing up. A cursor carries the epoch of the instance: after a restore it is refused instead
+of silently pointing elsewhere.
 """
 
 from __future__ import annotations
@@ -58,6 +59,30 @@ def decode(cursor: str) -> tuple[UUID, Position]:
     if not found:
         raise Permanent("store.cursor_malformed", Scope.CALENDAR)
     return UUID(found[1]), Position(int(found[2]), int(found[3]))
+
+
+async def horizon(connection: AsyncConnection) -> int:
+    """Give the transaction below which every change of this database is committed, or never will be.
+
+    For statements after this one, each with a snapshot of its own (READ COMMITTED or autocommit). Cheaper questions mislead:
+    `pg_snapshot_xmin` waits for every database of the server. Here the next number is noted first, and then who is still
+    open; whoever took a smaller number and is not among them has ended, so the next statement sees what they wrote.
+    """
+    await connection.execute(text("SELECT pg_stat_clear_snapshot()"))  # the list of sessions is kept for a transaction
+    found = await connection.execute(
+        text("""
+            WITH upper AS MATERIALIZED (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xid),
+            open AS (
+                SELECT backend_xid::text::bigint AS xid FROM pg_stat_get_activity(NULL)
+                WHERE backend_xid IS NOT NULL AND datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                UNION ALL
+                SELECT transaction::text::bigint FROM pg_prepared_xacts WHERE database = current_database())
+            SELECT least(upper.xid, (
+                SELECT min(upper.xid + ((open.xid - upper.xid % 4294967296 + 6442450944) % 4294967296) - 2147483648) FROM open
+            )) FROM upper
+        """)  # sessions are listed with 32 bits of their number: the nearest of 64 bits is meant
+    )
+    return int(found.scalar_one())
 
 
 async def append(
@@ -124,9 +149,10 @@ async def read_after(
     """Give up to *limit* changes after *position*, in order; types: only these, all if empty."""
     epoch = epoch or (await _instance(connection))[0]
     wanted = sorted(types)
+    below = await horizon(connection)
     conditions = [
         "(xid, id) > (:xid, :id)",
-        "xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+        "xid < :below",
         *(["organization_id = :organization_id"] if organization_id else []),
         *(["type = ANY(:types)"] if wanted else []),
     ]
@@ -138,6 +164,7 @@ async def read_after(
         {
             "xid": position.xid,
             "id": position.id,
+            "below": below,
             "limit": limit,
             **({"organization_id": organization_id} if organization_id else {}),
             **({"types": wanted} if wanted else {}),
@@ -161,8 +188,7 @@ async def read_after(
 async def latest(connection: AsyncConnection) -> tuple[str, Position]:
     """Give cursor and position of «now»: only what commits from here on comes after it."""
     epoch, _ = await _instance(connection)
-    row = await connection.execute(text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
-    position = Position(row.scalar_one() - 1, 10**18 - 1)
+    position = Position(await horizon(connection) - 1, 10**18 - 1)
     return encode(epoch, position), position
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.store import changes
-from gleichtakt.store.changes import Position
+from gleichtakt.store.changes import Position, horizon
 from gleichtakt.store.database import new_id
 
 
@@ -39,6 +39,7 @@ _COLUMNS = """webhook.id, webhook.organization_id, webhook.url, webhook.types, w
 
 async def claim(connection: AsyncConnection, owner: str, limit: int, lease_seconds: float) -> list[Receiver]:
     """Take webhooks that have something to be told and may be tried now."""
+    below = await horizon(connection)
     rows = await connection.execute(
         text(f"""
             WITH waiting AS (
@@ -46,12 +47,12 @@ async def claim(connection: AsyncConnection, owner: str, limit: int, lease_secon
                 AND (owner IS NULL OR lease_until <= now())
                 AND EXISTS (SELECT 1 FROM change WHERE change.organization_id = webhook.organization_id
                     AND (change.xid, change.id) > (webhook.cursor_xid, webhook.cursor_id)
-                    AND change.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
+                    AND change.xid < :below)
                 ORDER BY retry_at NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED)
             UPDATE webhook SET owner = :owner, lease_until = now() + make_interval(secs => :lease_seconds)
             FROM waiting WHERE webhook.id = waiting.id RETURNING {_COLUMNS}
         """),
-        {"owner": owner, "limit": limit, "lease_seconds": float(lease_seconds)},
+        {"owner": owner, "limit": limit, "lease_seconds": float(lease_seconds), "below": below},
     )
     return [_receiver(row, owner) for row in rows]
 
