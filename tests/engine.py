@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from gleichtakt.worker.loop import work
 
 KEY = bytes(range(32))
 ZONE = "Europe/Berlin"
+ACCOUNT = ("sync", "sync-password")  # who may sign in at every simulator
 
 
 def moment(days: int = 1, hour: int = 9, minute: int = 0) -> Zoned:
@@ -45,6 +47,15 @@ def meeting(title: str = "Standup", days: int = 1, hour: int = 9, minutes: int =
     start_at = moment(days, hour)
     end = Zoned(start_at.wall + timedelta(minutes=minutes), ZONE)
     return Series(of_series.pop("uid", ""), Event(start_at, end, title=title, **more), **of_series)
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The rows of one link."""
+
+    id: UUID
+    lane_id: UUID
+    connection_id: UUID
 
 
 @dataclass
@@ -119,32 +130,70 @@ class Engine:
                 text("insert into organization (id, name, language) values (:id, 'Muster GmbH', 'en')"),
                 {"id": self.organization_id},
             )
+        await self.resource("Anna Beispiel", self.resource_id)
+
+    async def resource(self, name: str, resource_id: UUID | None = None, kind: str = "person") -> UUID:
+        """Store a resource."""
+        given = {"id": resource_id or new_id(), "organization_id": self.organization_id, "name": name, "kind": kind}
+        async with self.database.begin() as connection:
             await connection.execute(
-                text("""insert into resource (id, organization_id, name, time_zone, language)
-                        values (:id, :organization_id, 'Anna Beispiel', 'Europe/Berlin', 'en')"""),
-                {"id": self.resource_id, "organization_id": self.organization_id},
+                text("""insert into resource (id, organization_id, name, kind, time_zone, language)
+                        values (:id, :organization_id, :name, :kind, 'Europe/Berlin', 'en')"""),
+                given,
             )
+        return UUID(str(given["id"]))
 
     async def tie(self, calendar: str = "calendar", variant: str = "", mailbox: str = MAILBOX, **settings: Any) -> Tie:
         """Tie the resource to a calendar of the simulator."""
-        connection_id, link_id = new_id(), new_id()
+        options = {"variant": variant} if variant else {}
+        linked = await self.link("memory", self.running.url, ACCOUNT, mailbox, calendar, options)
+        tie = Tie(linked.id, linked.lane_id, linked.connection_id, self, mailbox, calendar, variant)
+        self.ties.append(tie)
+        if settings:
+            await tie.set(**settings)
+        return tie
+
+    async def link(
+        self,
+        provider: str,
+        url: str,
+        account: tuple[str, str],
+        mailbox: str,
+        calendar: str,
+        options: Mapping[str, str] = MappingProxyType({}),
+    ) -> Linked:
+        """Tie the resource to a calendar of any system by a login of its own. account: user and password."""
+        return await self.bind(await self.login(provider, url, account, options), calendar, mailbox)
+
+    async def login(
+        self, provider: str, url: str, account: tuple[str, str] = ACCOUNT, options: Mapping[str, str] = MappingProxyType({})
+    ) -> UUID:
+        """Store a connection; give its id."""
+        connection_id, (user, password) = new_id(), account
+        secret = self.box.seal(encode({"password": password}).encode(), place_of("connection", "secret", connection_id))
         async with self.database.begin() as connection:
-            secret = self.box.seal(
-                encode({"password": "sync-password"}).encode(), place_of("connection", "secret", connection_id)
-            )
             await connection.execute(
                 text("""insert into connection (id, organization_id, provider, name, url, auth_method, auth, secret, options)
-                        values (:id, :organization_id, 'memory', 'Memory', :url, 'basic', cast(:auth as jsonb), :secret,
+                        values (:id, :organization_id, :provider, :name, :url, :method, cast(:auth as jsonb), :secret,
                                 cast(:options as jsonb))"""),
                 {
                     "id": connection_id,
                     "organization_id": self.organization_id,
-                    "url": self.running.url,
-                    "auth": encode({"username": "sync", "password": "•••"}),
+                    "provider": provider,
+                    "name": provider.title(),
+                    "url": url,
+                    "method": "none" if provider == "feed" else "basic",
+                    "auth": encode({"username": user, "password": "•••"}),
                     "secret": secret,
-                    "options": encode({"variant": variant} if variant else {}),
+                    "options": encode(dict(options)),
                 },
             )
+        return connection_id
+
+    async def bind(self, connection_id: UUID, calendar: str, mailbox: str = MAILBOX, resource_id: UUID | None = None) -> Linked:
+        """Tie a resource, ours unless told otherwise, to a calendar of a stored connection."""
+        link_id = new_id()
+        async with self.database.begin() as connection:
             lane_id = await lanes.ensure(connection, self.organization_id, connection_id, mailbox)
             await connection.execute(
                 text("""insert into link (id, organization_id, resource_id, connection_id, lane_id, mailbox, calendar, due)
@@ -152,7 +201,7 @@ class Engine:
                 {
                     "id": link_id,
                     "organization_id": self.organization_id,
-                    "resource_id": self.resource_id,
+                    "resource_id": resource_id or self.resource_id,
                     "connection_id": connection_id,
                     "lane_id": lane_id,
                     "mailbox": mailbox,
@@ -160,11 +209,7 @@ class Engine:
                 },
             )
             await lanes.wake(connection, [lane_id])
-        tie = Tie(link_id, lane_id, connection_id, self, mailbox, calendar, variant)
-        self.ties.append(tie)
-        if settings:
-            await tie.set(**settings)
-        return tie
+        return Linked(link_id, lane_id, connection_id)
 
     async def set(self, level: str, object_id: UUID, **settings: Any) -> None:
         """Store settings at a level."""
