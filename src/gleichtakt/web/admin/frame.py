@@ -23,13 +23,13 @@ from gleichtakt.web.login.viewer import Asked, Viewer, database_of, go, page
 async def show(request: Asked, viewer: Viewer, connection: AsyncConnection, template: str, **values: Any) -> Response[str]:
     """Answer with a page of the desk."""
     waiting = await desk.waiting(connection, viewer.scope)
-    seen = await look(connection, viewer.scope)
+    beat = await look(connection, viewer.scope)
     helpers: dict[str, Any] = {
         "strips": strip,
         "read_point": partial(read_point, place=""),
         "field_names": partial(field_names, viewer.words),
     }
-    return page(viewer, request, template, waiting=waiting, seen=seen, **helpers, **values)
+    return page(viewer, request, template, waiting=waiting, beat=beat, **helpers, **values)
 
 
 def field_names(words: Words, fields: Sequence[str]) -> str:
