@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+LONGEST_LEASE = 120  # a mailbox of a worker that died waits no longer than that
+
 HELP: Mapping[str, str] = {
     "database_url": "PostgreSQL 15 or newer, e.g. postgresql://user:password@host/name; empty: an embedded one is run",
     "data_dir": "folder for the embedded database, the secret key and the first password; kept readable for its owner",
@@ -24,6 +26,7 @@ HELP: Mapping[str, str] = {
     "log_format": "`console` or `json`",
     "log_level": "`debug`, `info`, `warning` or `error`",
     "worker_slots": "how many mailboxes one worker process serves at the same time",
+    "lease_seconds": "how long a mailbox stays with a worker that has died or hangs, 1 to 120; renewed four times in that time",
     "allow_private_hosts": "comma-separated hosts or networks that feeds and webhooks may reach although they are private",
 }
 
@@ -50,6 +53,7 @@ class Settings:
     log_format: str = "console"
     log_level: str = "info"
     worker_slots: int = 16
+    lease_seconds: int = 60
     allow_private_hosts: str = ""
 
     @property
@@ -94,6 +98,8 @@ def load(environment: Mapping[str, str], file: Path | None = None) -> Settings:
         except ValueError:
             raise BadSetting(f"{name}: expected a {'whole number' if wanted is int else 'text'}") from None
     settings = Settings(**values)
+    if not 1 <= settings.lease_seconds <= LONGEST_LEASE:
+        raise BadSetting(f"lease_seconds: expected 1 to {LONGEST_LEASE}")
     try:
         _ = settings.address
     except ValueError:

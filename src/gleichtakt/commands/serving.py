@@ -19,6 +19,7 @@ from gleichtakt.commands.telling import DONE, either, language_here, say, say_js
 from gleichtakt.errors import Permanent, Scope
 from gleichtakt.onboarding.first_start import ADMIN, Made, first_start
 from gleichtakt.settings import Settings
+from gleichtakt.worker.jobs import Shop, serve_jobs
 from gleichtakt.worker.loop import work
 
 STOPPING_SECONDS = 20  # how long requests under way may take when the process ends
@@ -117,7 +118,11 @@ def url_of(settings: Settings) -> str:
 
 
 async def _work(here: Here, stop: asyncio.Event) -> None:
-    await work(here.database, here.settings, here.box, stop=stop)
+    """Make passes, and do the background jobs beside them, until *stop*."""
+    async with asyncio.TaskGroup() as group:
+        jobs = group.create_task(serve_jobs(Shop(here.database, here.settings, here.box)))
+        await work(here.database, here.settings, here.box, stop=stop)
+        jobs.cancel()
     if not stop.is_set():
         raise RuntimeError("the worker ended by itself")
 

@@ -100,6 +100,7 @@ class Database:
         self._pending: set[str] = set()
         self._notifying: asyncio.Task[None] | None = None
         self._notified_at = -COALESCE_SECONDS
+        self._away_since: float | None = None
 
     @classmethod
     async def open(cls, url: str, *, pool: int = 10, application: str = "gleichtakt") -> Database:
@@ -162,7 +163,7 @@ class Database:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction (READ COMMITTED): committed at the end, rolled back on any exception."""
-        with _away_is_transient():
+        with self._watching():
             async with self.engine.begin() as connection:
                 connection.info.pop(_WAKES, None)
                 yield connection
@@ -173,17 +174,41 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection on which each statement stands alone (autocommit); for queries."""
-        with _away_is_transient():
+        with self._watching():
             async with self._reading.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def raw(self) -> AsyncIterator[asyncpg.Connection]:
         """Lend the bare asyncpg connection of a pooled one, in autocommit; json columns come as text there."""
-        with _away_is_transient():
+        with self._watching():
             async with self.engine.connect() as connection:
                 lent = await connection.get_raw_connection()
                 yield lent.driver_connection
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Turn what can be waited out into `Transient`, and say once that the server went away, and once that it is back."""
+        try:
+            yield
+        except Exception as error:
+            if is_away(error):
+                self._went_away(type(error).__name__)
+                raise Transient("store.database_away", Scope.ACCOUNT, detail=type(error).__name__) from error
+            if isinstance(error, DBAPIError) and isinstance(error.orig and error.orig.__cause__, _CONTENDED):
+                raise Transient("store.contended", Scope.SERIES, detail=type(error.orig).__name__) from error
+            raise
+        if self._away_since is not None:
+            self._came_back(self._away_since)
+
+    def _went_away(self, reason: str) -> None:
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+            log.warning("database_away", reason=reason, then="work goes on by itself once it answers")
+
+    def _came_back(self, since: float) -> None:
+        self._away_since = None
+        log.warning("database_back", after_seconds=round(time.monotonic() - since, 1))
 
     def notify(self, channel: str) -> None:
         """Wake the listeners of *channel* in every process soon; calls within 50 ms go out as one."""
@@ -200,7 +225,7 @@ class Database:
                 async with self.raw() as connection:
                     await connection.execute("SELECT pg_notify(channel, '') FROM unnest($1::text[]) channel", channels)
             except Transient as away:  # pollers find the work without us
-                log.warning("notify_failed", code=away.code)
+                log.debug("notify_failed", code=away.code)
 
     @asynccontextmanager
     async def listen(self, channel: str) -> AsyncIterator[Wakes]:
@@ -228,9 +253,12 @@ class Database:
                 finally:
                     connection.terminate()
             except Exception as lost:
-                if not isinstance(lost, Permanent) and not is_away(lost):
+                if isinstance(lost, Permanent):
+                    log.warning("listener_refused", code=lost.code)
+                elif is_away(lost):
+                    self._went_away(type(lost).__name__)
+                else:
                     log.exception("listener_failed")
-                log.warning("listener_lost", reason=type(lost).__name__)
             self._listener_ready.set()  # callers poll until the listener is back
             await asyncio.sleep(pause)
             pause = min(pause * 2, 5.0)
@@ -271,18 +299,6 @@ def _refuse_closed(driver: Any, _record: object, _proxy: object) -> None:
     """Replace pooled connections whose socket has ended, e.g. since the server restarted; costs no round trip."""
     if driver.driver_connection.is_closed():
         raise DisconnectionError("the server closed this connection")
-
-
-@contextmanager
-def _away_is_transient() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if is_away(error):
-            raise Transient("store.database_away", Scope.ACCOUNT, detail=type(error).__name__) from error
-        if isinstance(error, DBAPIError) and isinstance(error.orig and error.orig.__cause__, _CONTENDED):
-            raise Transient("store.contended", Scope.SERIES, detail=type(error.orig).__name__) from error
-        raise
 
 
 def is_away(error: BaseException) -> bool:

@@ -25,6 +25,7 @@ from gleichtakt.store.secrets import SecretBox
 from gleichtakt.worker.deliver_webhook import deliver_due, send_test
 from gleichtakt.worker.expand_window import expand_window
 from gleichtakt.worker.retention import clean
+from gleichtakt.worker.saying import say
 from gleichtakt.worker.send_mail import send_mail
 
 log = structlog.get_logger(__name__)
@@ -157,7 +158,7 @@ async def _serve(
                     continue
                 wait = await pause(shop)
             except Trouble as away:
-                log.warning("jobs_delayed", channel=channel, code=away.code)
+                say("jobs_delayed", away, channel=channel)
             except Exception:
                 log.exception("job_failed", channel=channel)
             await wakes.wait(wait)
@@ -184,7 +185,7 @@ async def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
         try:
             await work()
         except Trouble as away:
-            log.warning("jobs_delayed", code=away.code)
+            say("jobs_delayed", away)
         except Exception:
             log.exception("job_failed")
         await asyncio.sleep(seconds)

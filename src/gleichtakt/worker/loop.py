@@ -28,12 +28,12 @@ from gleichtakt.store.database import Database, new_id
 from gleichtakt.store.passes import LinkRow
 from gleichtakt.store.secrets import SecretBox
 from gleichtakt.worker.link_pass.context import LeaseLost, utc_now
+from gleichtakt.worker.saying import say
 from gleichtakt.worker.sync_link import Result, sync_link
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 60.0
-BEAT_SECONDS = 15.0
+BEATS = 4  # in the time of one lease
 IDLE_MOST_SECONDS = 5.0  # the longest sleep without a wake-up: what a lost notification can cost
 INSTANCE_SECONDS = 10.0
 AWAY_SECONDS = 1.0
@@ -53,6 +53,7 @@ class Worker:
     something_ended: asyncio.Event = field(default_factory=asyncio.Event)  # a lane waits to be given back
     something_finished: asyncio.Event = field(default_factory=asyncio.Event)  # a slot is free again
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    giving_back: asyncio.Lock = field(default_factory=asyncio.Lock)
     epoch: str = ""
     verify: bool = False
     passes_made: int = 0
@@ -77,7 +78,13 @@ async def work(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(worker.connections.close)
         await _learn_instance(worker)
-        log.info("worker_started", owner=worker.owner, slots=settings.worker_slots, verify=worker.verify)
+        log.info(
+            "worker_started",
+            owner=worker.owner,
+            slots=settings.worker_slots,
+            lease_seconds=settings.lease_seconds,
+            verify=worker.verify,
+        )
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(_beat(worker)), group.create_task(_record(worker)), group.create_task(_watch(worker))]
             try:
@@ -102,7 +109,7 @@ async def _serve(worker: Worker) -> None:
                     continue
                 pause = IDLE_MOST_SECONDS if free <= 0 else await _pause(worker)
             except Trouble as away:
-                log.warning("database_away", code=away.code)
+                say("claiming_failed", away)
                 pause = AWAY_SECONDS
             await _wait_any(worker, wakes.wait(pause))
 
@@ -152,16 +159,21 @@ async def _claim(worker: Worker, limit: int, wanted: Sequence[UUID] | None = Non
     """Take due lanes (of those wanted, where named) and start them; give how many were started."""
     async with worker.database.begin() as connection:
         if wanted is None:
-            claims = await lanes.claim(connection, worker.owner, limit, LEASE_SECONDS)
+            claims = await lanes.claim(connection, worker.owner, limit, worker.settings.lease_seconds)
         else:
-            claims = await lanes.claim_these(connection, worker.owner, wanted, LEASE_SECONDS)
+            claims = await lanes.claim_these(connection, worker.owner, wanted, worker.settings.lease_seconds)
     if not claims:
         return 0
     worker.running.update({claim.id: claim for claim in claims})
     links: dict[UUID, list[LinkRow]] = defaultdict(list)
-    async with worker.database.read() as connection:
-        for link in await passes.due_links(connection, [claim.id for claim in claims]):
-            links[link.lane_id].append(link)
+    try:
+        async with worker.database.read() as connection:
+            for link in await passes.due_links(connection, [claim.id for claim in claims]):
+                links[link.lane_id].append(link)
+    except BaseException:  # else the heartbeat would keep them from everybody
+        worker.finished += [(claim, [], False) for claim in claims]
+        worker.something_ended.set()
+        raise
     for claim in claims:
         task = asyncio.create_task(_run_lane(worker, claim, links[claim.id]), name=f"lane {claim.id}")
         worker.tasks[claim.id] = task
@@ -184,8 +196,8 @@ async def _run_lane(worker: Worker, claim: lanes.Claim, links: Iterable[LinkRow]
         log.warning("lease_lost", lane=str(claim.id))
         return _let_go(worker, claim)
     except Trouble as away:  # our own database: given back once it answers again
-        log.warning("lane_given_up", lane=str(claim.id), code=away.code)
-        failed = True
+        say("lane_given_up", away, lane=str(claim.id))
+        failed = away.code != "store.database_away"
     except Exception:
         log.exception("pass_failed", lane=str(claim.id), owner=worker.owner)
         failed = True
@@ -217,14 +229,14 @@ async def _provider(worker: Worker, link: LinkRow) -> Provider:
 async def _beat(worker: Worker) -> None:
     """Renew the leases of what runs; stop what was taken over."""
     while True:
-        await asyncio.sleep(BEAT_SECONDS)
+        await asyncio.sleep(worker.settings.lease_seconds / BEATS)
         if not worker.running:
             continue
         try:
             async with worker.database.begin() as connection:
-                kept = await lanes.heartbeat(connection, list(worker.running.values()), LEASE_SECONDS)
+                kept = await lanes.heartbeat(connection, list(worker.running.values()), worker.settings.lease_seconds)
         except Trouble as away:
-            log.warning("heartbeat_failed", code=away.code)
+            say("heartbeat_failed", away)
             continue
         for lane_id in set(worker.running) - kept:
             task = worker.tasks.get(lane_id)
@@ -244,6 +256,11 @@ async def _record(worker: Worker) -> None:
 
 async def _give_back(worker: Worker) -> None:
     """Note quiet polls and give lanes back, with the earliest due time of their links."""
+    async with worker.giving_back:
+        await _give_back_group(worker)
+
+
+async def _give_back_group(worker: Worker) -> None:
     group, worker.finished = worker.finished, []
     if not group:
         return
@@ -264,7 +281,7 @@ async def _give_back(worker: Worker) -> None:
                 if until is not None:
                     await lanes.pause(connection, until=until, connection_id=claim.connection_id)
     except Trouble as away:
-        log.warning("giving_back_failed", code=away.code)
+        say("giving_back_failed", away)
         worker.finished = group + worker.finished
         await asyncio.sleep(AWAY_SECONDS)
         worker.something_ended.set()
@@ -292,7 +309,7 @@ async def _drain(worker: Worker) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     for lane_id, claim in list(worker.running.items()):
         if not any(claim is given for given, _, _ in worker.finished):
-            worker.finished.append((claim, [], True))
+            worker.finished.append((claim, [], False))  # interrupted, not failed: whoever is left takes it at once
         worker.tasks.pop(lane_id, None)
     await _give_back(worker)
 
@@ -313,4 +330,4 @@ async def _watch(worker: Worker) -> None:
         try:
             await _learn_instance(worker)
         except Trouble as away:
-            log.warning("instance_unknown", code=away.code)
+            say("instance_unknown", away)

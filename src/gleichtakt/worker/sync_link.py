@@ -7,6 +7,7 @@ and the exception goes on to the loop, which logs it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ async def sync_link(
         return Result(link.id, now + _interval(policy), quiet=True)
     except Trouble as trouble:
         return await _fail(work, trouble)
-    except LeaseLost:
+    except (LeaseLost, asyncio.CancelledError):  # whoever takes the lane next goes on with this run
         raise
     except BaseException:
         if work.run_id is not None:
