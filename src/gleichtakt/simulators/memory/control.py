@@ -103,6 +103,7 @@ class Control:
             "ledger": lambda: {
                 "calls": dict(simulator.calls),
                 "refused_logins": simulator.refused_logins,
+                "overlaps": simulator.overlaps,
                 "entries": list(simulator.ledger),
             },
             "outbox": lambda: simulator.outbox,

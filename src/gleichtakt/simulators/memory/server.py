@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, cast
 
 import msgspec
@@ -18,6 +19,7 @@ from gleichtakt.simulators.memory.control import serve_control
 from gleichtakt.simulators.memory.state import Failure, Lost, Simulator
 
 MAX_LINE = 64_000_000
+_numbers = count(1)
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -32,6 +34,7 @@ class Session(asyncio.Protocol):
         self.buffer = bytearray()
         self.is_signed_in = False
         self.variant = ""
+        self.number = next(_numbers)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the way back."""
@@ -42,6 +45,7 @@ class Session(asyncio.Protocol):
         """Forget the client."""
         self.transport = None
         self.sessions.discard(self)
+        self.simulator.vanish(self.number)
 
     def data_received(self, data: bytes) -> None:
         """Answer every complete line."""
@@ -71,7 +75,8 @@ class Session(asyncio.Protocol):
             elif not self.is_signed_in:
                 raise Failure("login")
             else:
-                result, seconds = self.simulator.answer(verb, mailbox, calendar, args, self.variant)
+                self.simulator.enter(self.number, verb, mailbox)
+                result, seconds = self.simulator.answer(verb, mailbox, calendar, args, self.variant, self.number)
             reply: list[Any] = [number, "ok", result]
         except Failure as failed:
             reply = [number, failed.word, failed.params]
@@ -79,16 +84,17 @@ class Session(asyncio.Protocol):
             self._break()
             return
         if seconds:
-            asyncio.get_running_loop().call_later(seconds, self._send, reply)
+            asyncio.get_running_loop().call_later(seconds, self._send, reply, mailbox)
         else:
-            self._send(reply)
+            self._send(reply, mailbox)
 
     def _sign_in(self, args: dict[str, Any]) -> None:
         self.is_signed_in = False
         self.simulator.sign_in(str(args.get("username", "")), str(args.get("password", "")))
         self.is_signed_in, self.variant = True, str(args.get("variant", ""))
 
-    def _send(self, reply: list[Any]) -> None:
+    def _send(self, reply: list[Any], mailbox: str) -> None:
+        self.simulator.leave(self.number, mailbox)
         if self.transport is not None:
             self.transport.write(_encode(reply) + b"\n")
 

@@ -142,6 +142,8 @@ class Simulator:
         self.ledger: deque[dict[str, Any]] = deque(maxlen=100_000)
         self.calls: Counter[str] = Counter()
         self.refused_logins = 0
+        self.under_way: dict[str, Counter[int]] = {}  # mailbox -> client -> calls whose answer is still to go out
+        self.overlaps: list[dict[str, Any]] = []  # two clients at work on one mailbox at the same time
         self.clock_offset = timedelta()
         self.frozen_at: datetime | None = None
 
@@ -213,6 +215,27 @@ class Simulator:
         """Start the ledger and its counters anew."""
         self.ledger.clear()
         self.calls.clear()
+        self.overlaps.clear()
+
+    def enter(self, client: int, verb: str, mailbox: str) -> None:
+        """Note that a client is at work on a mailbox, and whether another one is."""
+        here = self.under_way.setdefault(mailbox, Counter())
+        others = sorted(other for other in here if other != client)
+        if others:
+            self.overlaps.append({"mailbox": mailbox, "verb": verb, "client": client, "others": others})
+        here[client] += 1
+
+    def leave(self, client: int, mailbox: str) -> None:
+        """Note that a call is answered."""
+        here = self.under_way.get(mailbox, Counter())
+        here[client] -= 1
+        if here[client] <= 0:
+            del here[client]
+
+    def vanish(self, client: int) -> None:
+        """Note that a client is gone, with all it had under way."""
+        for here in self.under_way.values():
+            here.pop(client, None)
 
     def _write(self, folder: Folder, thing: Thing, document: Document) -> None:
         thing.raw, thing.is_spoilt = _fits(folder.variant, _encode(document)), False
@@ -228,10 +251,12 @@ class Simulator:
             self.refused_logins += 1
             raise Failure("login")
 
-    def answer(self, verb: str, mailbox: str, calendar: str, args: Mapping[str, Any], variant: str = "") -> tuple[Any, float]:
+    def answer(
+        self, verb: str, mailbox: str, calendar: str, args: Mapping[str, Any], variant: str = "", client: int = 0
+    ) -> tuple[Any, float]:
         """Carry out one call; give its answer and how many seconds it is held back. Raises Failure or Lost."""
         self.calls[verb] += 1
-        entry = {"verb": verb, "mailbox": mailbox, "calendar": calendar, **_told(args), "outcome": "ok"}
+        entry = {"verb": verb, "mailbox": mailbox, "calendar": calendar, "client": client, **_told(args), "outcome": "ok"}
         self.ledger.append(entry)
         href = str(args.get("href", ""))
         struck = self.faults.take(verb, mailbox, calendar, href) if self.faults.rules else []

@@ -1,0 +1,239 @@
+"""Workers as real processes: they share the work, die at any moment, and nothing is lost, doubled or written twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+import pytest
+from tests.crash.crew import NIGHTLY, BrittleWire, Crew, DeadlySimulator, Process, Strike, crew
+from tests.engine import KEY, Engine, meeting
+from tests.simulation.breaking import BreakingDatabase
+from tests.simulation.history import History, begin_history
+from tests.simulation.memory_remote import MemoryRemote
+from tests.waiting import eventually
+
+from gleichtakt.settings import Settings
+from gleichtakt.simulators.memory import Fault, start
+from gleichtakt.store import lanes, runs
+from gleichtakt.store.database import Database
+from gleichtakt.store.secrets import SecretBox
+
+KILLS = 100 if NIGHTLY else 5
+FULL = {"outbound_detail": "full", "inbound_detail": "full", "delete_grace_minutes": 0}
+
+
+@asynccontextmanager
+async def site(database: Database) -> AsyncIterator[Engine]:
+    """Run a simulator that may kill, and an engine over it; passes are made by processes only."""
+    async with start(DeadlySimulator(page_size=4), control=False) as running:
+        made = Engine(database, running, Settings(), SecretBox(KEY))
+        await made.begin()
+        yield made
+        assert not made.simulator.outbox, "a mail would have gone out"
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[Engine]:
+    async with site(database) as made:
+        yield made
+
+
+@pytest.fixture
+async def workers(database_url: str, tmp_path: Path) -> AsyncIterator[Crew]:
+    async with crew(tmp_path, database_url) as made:
+        yield made
+
+
+async def at_rest(engine: Engine) -> bool:
+    """Say whether no lane is being worked on or wants to be."""
+    busy = await engine.rows("select 1 from lane where owner is not null or due <= now()")
+    return not busy
+
+
+async def wake(engine: Engine, *lane_ids: UUID) -> None:
+    """Make lanes due, as whoever enqueues work does."""
+    async with engine.database.begin() as connection:
+        await lanes.wake(connection, lane_ids)
+
+
+async def test_con_05_workers_share_the_mailboxes_and_never_work_on_one_at_once(world: Engine, workers: Crew) -> None:
+    world.simulator.faults.add(Fault("delay", seconds=0.05, times=-1, effect=True))
+    ties = [await world.tie(f"calendar-{number}", mailbox=f"m{number}@memory.example", **FULL) for number in range(6)]
+    for tie in ties:
+        tie.add(meeting(f"Theirs {tie.mailbox}"))
+    for number in range(5):
+        await world.put(meeting(f"Ours {number}"))
+    crowd = list(await asyncio.gather(workers.work(), workers.work(), workers.work()))
+    assert await eventually(lambda: at_rest(world), 60)
+    for _ in range(3):  # one calendar, asked for by three people at once while it is due anyway
+        async with world.database.begin() as connection:
+            await runs.ask(connection, ties[0].id, "sync", "account:test")
+    assert await eventually(lambda: at_rest(world), 60)
+
+    titles = await world.titles()
+    assert len(titles) == 5 + len(ties)
+    assert all(len(tie.things) == 5 + len(ties) for tie in ties), "every calendar shows every event once"
+    assert world.simulator.overlaps == []
+    assert len({entry["client"] for entry in world.simulator.ledger}) >= 2, "one worker did everything"
+    assert all([await member.stop() == 0 for member in crowd])
+
+
+async def test_con_05_a_lane_of_a_killed_worker_is_taken_over_when_its_lease_ends(world: Engine, workers: Crew) -> None:
+    tie = await world.tie(**FULL)
+    await world.put(meeting("Ours"))
+    hung = world.simulator.faults.add(Fault("delay", "create", seconds=600, effect=True))
+    first = await workers.work()
+    await workers.work()
+    assert await eventually(lambda: _under_way(world))
+    (held,) = await world.rows("select owner, lease_until from lane")
+    victim = next(member for member in workers.members if held["owner"].startswith(f"{socket.gethostname()}/{member.pid}/"))
+    await victim.kill()
+    (held,) = await world.rows("select lease_until from lane where owner is not null")
+    world.simulator.faults.clear(hung.id)
+    assert await eventually(lambda: at_rest(world))
+    (after,) = await world.rows("select last_served_at from lane")
+    assert after["last_served_at"] >= held["lease_until"], "it was taken over before its lease had ended"
+    assert tie.titles == ["Ours"], "the create whose answer nobody heard was found again"
+    assert world.simulator.overlaps == []
+    assert first.log.exists()
+
+
+async def _under_way(world: Engine) -> bool:
+    return any(world.simulator.under_way.values())
+
+
+@dataclass
+class Mortal(History):
+    """A history whose passes are made by a worker process that is killed again and again."""
+
+    crew: Crew | None = None
+    worker: Process | None = None
+    rng: random.Random = field(default_factory=random.Random)
+
+    @property
+    def simulator(self) -> DeadlySimulator:
+        """The simulator that kills."""
+        assert isinstance(self.engine.simulator, DeadlySimulator)
+        return self.engine.simulator
+
+    async def passes(self, crash_at: int | None = None) -> None:
+        """Let the worker make all passes that are due."""
+        lane_ids = [remote.lane_id for remote in self.remotes]
+        await self._make_due(lane_ids)
+        await wake(self.engine, *lane_ids)
+        assert await eventually(lambda: at_rest(self.engine), 60)
+
+    async def people_act(self) -> None:
+        """Let both sides do a few things."""
+        rng = self.rng
+        kinds, whats = ["single", "series", "daily", "all-day"], ["title", "location", "time", "exdate", "override"]
+        for _ in range(rng.randint(3, 7)):
+            index, which, value = rng.randrange(len(self.remotes)), rng.randrange(7), f"v{rng.randrange(1000)}"
+            steps: list[tuple[Any, ...]] = [
+                (self.app_creates, rng.choice(kinds)),
+                (self.remote_creates, index, rng.choice(kinds)),
+                (self.app_edits, which, rng.choice(whats), value),
+                (self.remote_edits, index, which, rng.choice(whats), value),
+                (self.app_deletes, which),
+                (self.remote_deletes, index, which),
+            ]
+            step, *given = rng.choices(steps, weights=[3, 3, 4, 4, 1, 1])[0]
+            await step(*given)
+
+    async def work_and_die(self) -> None:
+        """Let the worker begin, kill it at a random moment, and put a new one in its place."""
+        assert self.crew is not None
+        assert self.worker is not None
+        doomed = self.worker
+        self.simulator.strike = Strike.at_random(self.rng, lambda: os.kill(doomed.pid, 9))
+        lane_ids = [remote.lane_id for remote in self.remotes]
+        await self._make_due(lane_ids)
+        await wake(self.engine, *lane_ids)
+        died = asyncio.create_task(doomed.running.wait())
+        rested = asyncio.create_task(eventually(lambda: at_rest(self.engine), 60))
+        await asyncio.wait({died, rested}, return_when=asyncio.FIRST_COMPLETED)
+        rested.cancel()
+        self.simulator.strike = None
+        await doomed.kill()
+        await died
+        self.worker = await self.crew.work()
+
+
+async def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
+    database_url: str, world: Engine, workers: Crew
+) -> None:
+    async with await BreakingDatabase.open(database_url, pool=4) as database:
+        assert isinstance(database, BreakingDatabase)
+        database.arm(None)
+        ties = [await world.tie("calendar-1"), await world.tie("calendar-2", "normalising")]
+        remotes = [MemoryRemote(tie) for tie in ties]
+        begun = await begin_history(world, database, remotes)
+        history = Mortal(world, database, begun.remotes, crew=workers, rng=random.Random(20260329))
+        history.worker = await workers.work()
+        for _ in range(KILLS):
+            await history.people_act()
+            await history.work_and_die()
+            if history.rng.random() < 0.5:
+                await history.check()
+        await history.check()
+    assert not await world.rows("select 1 from run where state = 'running'")
+    assert not world.simulator.overlaps
+
+
+async def test_a_worker_that_is_asked_to_end_gives_its_lanes_back_within_seconds(world: Engine, workers: Crew) -> None:
+    tie = await world.tie(**FULL)
+    await world.put(meeting("Ours"))
+    hung = world.simulator.faults.add(Fault("delay", "create", seconds=600, effect=True))
+    worker = await workers.work()
+    assert await eventually(lambda: _under_way(world))
+    assert await worker.stop(10) == 0
+    (lane,) = await world.rows("select owner, lease_until, due <= now() as is_due from lane")
+    assert (lane["owner"], lane["lease_until"], lane["is_due"]) == (None, None, True)
+    assert [len(worker.said(event)) for event in ("worker_started", "worker_stopped", "pass_failed")] == [1, 1, 0]
+    world.simulator.faults.clear(hung.id)
+    await workers.work()
+    assert await eventually(lambda: at_rest(world))
+    assert tie.titles == ["Ours"]
+    assert not await world.rows("select 1 from run where state <> 'done'")
+
+
+async def test_work_pauses_while_the_database_is_away_and_goes_on_by_itself(
+    database_url: str, world: Engine, tmp_path: Path
+) -> None:
+    address = urlsplit(database_url)
+    wire = BrittleWire(address.hostname or "127.0.0.1", address.port or 5432)
+    await wire.mend()
+    login, _, _ = address.netloc.rpartition("@")
+    through = urlunsplit(address._replace(netloc=f"{login}@127.0.0.1:{wire.port}"))
+    tie = await world.tie(**FULL)
+    async with crew(tmp_path, through) as made:
+        worker = await made.work()
+        assert await eventually(lambda: at_rest(world))
+        await wire.cut()
+        await world.put(meeting("Booked meanwhile"))
+
+        async def is_told(event: str) -> bool:
+            return bool(worker.said(event))
+
+        assert await eventually(lambda: is_told("database_away"))
+        assert worker.is_alive
+        await wire.mend()
+        assert await eventually(lambda: _has(tie, "Booked meanwhile"))
+        assert await eventually(lambda: is_told("database_back"))
+        assert len(worker.said("database_away")) == len(worker.said("database_back")) == 1, "told once, not every second"
+        assert await worker.stop() == 0
+        await wire.cut()
+
+
+async def _has(tie: Any, title: str) -> bool:
+    return title in tie.titles
