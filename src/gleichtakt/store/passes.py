@@ -706,7 +706,10 @@ class JournalRow:
 async def journal_of(connection: AsyncConnection, link: LinkRow, undoing: UUID | None) -> list[JournalRow]:
     """Give what the run that *undoing* is to undo wrote over this link."""
     found = await connection.execute(
-        text("""select j.side, j.verb, j.series_id, j.href, j.before, j.after, coalesce(p.made_by_us, j.verb <> 'delete')
+        text("""select j.side, j.verb, j.series_id, j.href, j.before, j.after,
+                       coalesce(p.made_by_us, j.verb <> 'delete' or exists (
+                         select from journal born where born.resource_id = j.resource_id and born.series_id = j.series_id
+                           and born.link_id = j.link_id and born.href = j.href and born.side = 'provider' and born.verb = 'create'))
                 from run r join journal j on j.run_id = r.undo_of and j.resource_id = :resource_id and j.link_id = :link_id
                 left join pairing p on p.resource_id = j.resource_id and p.link_id = j.link_id and p.series_id = j.series_id
                 where r.id = :run_id order by j.id"""),
@@ -725,29 +728,40 @@ async def documents(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[
     return {row[0]: (row[1], row[2]) for row in found}
 
 
-async def agree_as_they_stand(connection: AsyncConnection, link: LinkRow, series_id: UUID) -> None:
-    """Let both sides of a pairing count as agreed without a base: what they hold is compared only when either moves."""
-    await connection.execute(
-        text("""update pairing p set stale = false, intent = null, hold_id = null, verdict = '', retry_at = null,
-                  series_version = coalesce((select version from series s where s.resource_id = p.resource_id and s.id = p.series_id), 0)
-                where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
-        {"resource_id": link.resource_id, "link_id": link.id, "series_id": series_id},
-    )
+async def pair_of(connection: AsyncConnection, link: LinkRow, series_id: UUID) -> PairRow | None:
+    """Give one pairing with both sides as stored."""
+    given = {"resource_id": link.resource_id, "link_id": link.id, "series_id": series_id}
+    found = (await connection.execute(text(_PAIR + " and p.series_id = :series_id"), given)).one_or_none()
+    return _pair(found) if found else None
 
 
 async def agree_on(
-    connection: AsyncConnection, link: LinkRow, series_id: UUID, href: str, etag: str, theirs: Mapping[str, Json]
+    connection: AsyncConnection,
+    link: LinkRow,
+    series_id: UUID,
+    *,
+    ours: Mapping[str, Json] | None = None,
+    theirs: Mapping[str, Json] | None = None,
+    etag: str | None = None,
+    href: str | None = None,
 ) -> None:
-    """Record what stands there after an undo as their half of the base; ours stays as it is."""
+    """Record halves of a base after an undo. The pairing is compared again, for edits made since.
+
+    href: of a copy that was brought back; it rests as it is until either side moves.
+    """
     await connection.execute(
-        text("""update pairing set href = :href, etag = :etag, base_theirs = cast(:theirs as jsonb), stale = false, intent = null,
-                  state = 'linked' where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
+        text("""update pairing set base_ours = coalesce(cast(:ours as jsonb), base_ours),
+                  base_theirs = coalesce(cast(:theirs as jsonb), base_theirs, base_ours), etag = coalesce(:etag, etag),
+                  made_by_us = made_by_us or cast(:href as text) is not null, href = coalesce(:href, href), state = 'linked',
+                  stale = cast(:href as text) is null, intent = null, hold_id = null, verdict = '', retry_at = null
+                where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
         {
             "resource_id": link.resource_id,
             "link_id": link.id,
             "series_id": series_id,
-            "href": href,
+            "ours": encode(ours) if ours is not None else None,
+            "theirs": encode(theirs) if theirs is not None else None,
             "etag": etag,
-            "theirs": encode(theirs),
+            "href": href,
         },
     )

@@ -19,6 +19,7 @@ from gleichtakt.errors import Scope, Trouble
 from gleichtakt.store import changes, runs
 from gleichtakt.store.database import new_id, wake_after_commit
 from gleichtakt.store.passes import LinkRow, decode, encode
+from gleichtakt.sync.undo import LOST
 
 Json = Any
 
@@ -451,9 +452,13 @@ async def close_problems(
     hrefs: Sequence[str] = (),
     wider: bool = False,
 ) -> None:
-    """Close problems of series that are in step now; *wider*: those of the link and its connection as well."""
+    """Close problems of series that are in step now; *wider*: those of the link and its connection as well.
+
+    What an undo could not bring back stays listed until somebody has read it.
+    """
     await connection.execute(
-        text("""update problem set state = 'resolved', last_at = now() where state = 'open' and organization_id = :organization_id and (
+        text("""update problem set state = 'resolved', last_at = now() where state = 'open' and organization_id = :organization_id
+                and code <> all(cast(:to_read as text[])) and (
                   (link_id = :link_id and (series_id = any(cast(:ids as uuid[])) or href = any(cast(:hrefs as text[]))))
                   or (cast(:wider as boolean) and scope <> 'series'
                       and (link_id = :link_id or (scope = 'account' and connection_id = :connection_id))))"""),
@@ -464,6 +469,7 @@ async def close_problems(
             "ids": list(series_ids),
             "hrefs": list(hrefs),
             "wider": wider,
+            "to_read": list(LOST),
         },
     )
 

@@ -96,6 +96,12 @@ def plan(
     return _ANSWERS[_ours(view), _theirs(view.theirs), view.base is not None](case)
 
 
+def shown(view: View, policy: Policy, limits: Limits, *, language: Language = "de", reader: tzinfo = UTC) -> Flat:
+    """Give ours of one pairing as the other side would hold it, flat; empty where it gets none."""
+    projected = _case(view, policy, limits, language, reader).outward(view.ours) if view.ours is not None else None
+    return flatten(projected) if isinstance(projected, Series) else {}
+
+
 def _case(view: View, policy: Policy, limits: Limits, language: Language, reader: tzinfo) -> Case:
     theirs = view.theirs.series if view.theirs else None
     sides = [series for series in (view.ours, theirs) if series is not None]

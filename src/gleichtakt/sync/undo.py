@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from gleichtakt.model.event import Series
 from gleichtakt.sync.decide import series_fields
-from gleichtakt.sync.flat import ALL_FIELDS, apply, changed, flatten, unflatten
-from gleichtakt.sync.plan import Action, Side, Verb
+from gleichtakt.sync.flat import ALL_FIELDS, apply, changed, flatten, take, unflatten
+from gleichtakt.sync.plan import Action, Flat, Side, Verb
 
 WHY = "sync.undone"
+LOST = ("sync.undo_edited_since", "sync.undo_not_stored", "sync.undo_gone")  # why something cannot be brought back
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,14 @@ def reverse(entries: Iterable[Entry]) -> Reversal:
         elif found:
             lost.append((entry.place, found))
     return Reversal(tuple(actions), tuple(lost))
+
+
+def rebase(half: Flat, before: Flat, after: Flat) -> Flat:
+    """Give one side's half of a base once an undo has brought that side from *before* to *after*.
+
+    What was set back counts as agreed, so that it does not travel on; an edit made since the last agreement does not.
+    """
+    return take(half, changed(before, after), after)
 
 
 def _joined(first: Entry, last: Entry) -> Entry:

@@ -1,27 +1,31 @@
 """Undo of a run: its journal played backwards over this link, and nothing else.
 
 What the run created goes away again and stays away (its pairing is `unlinked` until the link is reset), what it changed
-or deleted comes back, edits made since stay. Undoing does not travel on: each side is set back for itself, and both
-count as agreed afterwards. Where an original was never stored, a problem says so. Repeating it after a crash is safe,
+or deleted comes back, edits made since stay. Undoing does not travel on: each side is set back for itself, and what was
+set back counts as agreed. Where an original was never stored, a problem says so. Repeating it after a crash is safe,
 because it starts from what stands there now and its creations carry keys made from the run.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from uuid import UUID
 
 from gleichtakt.errors import Conflict, Gone, Permanent, Scope
+from gleichtakt.model.event import Series
 from gleichtakt.providers.protocol import Stored
 from gleichtakt.store import calendars, passes, records
 from gleichtakt.store.calendars import Write
-from gleichtakt.store.passes import JournalRow
+from gleichtakt.store.passes import JournalRow, PairRow
+from gleichtakt.sync import decide
 from gleichtakt.sync.flat import flatten
-from gleichtakt.sync.plan import Action, Side, Verb
-from gleichtakt.sync.undo import Entry, reverse
+from gleichtakt.sync.plan import Action, Flat, Side, Verb
+from gleichtakt.sync.undo import Entry, rebase, reverse
 from gleichtakt.worker.link_pass.context import Pass
 from gleichtakt.worker.link_pass.effects import VERBS, Intent, journal_entry, perform, seen_after
 from gleichtakt.worker.link_pass.observe import fetch, inward, observed_row
+from gleichtakt.worker.link_pass.plan import view_of
 
 
 async def undo_run(work: Pass) -> None:
@@ -32,7 +36,7 @@ async def undo_run(work: Pass) -> None:
     gone = await fetch(work, hrefs)
     async with work.writing() as connection:
         await passes.mark_gone(connection, work.link, gone)
-        await passes.planned(connection, work.link, hrefs)
+
         ours = await calendars.lock(connection, work.link.resource_id, [row.series_id for row in rows if row.series_id])
         theirs = await passes.documents(connection, work.link, hrefs)
     series_of = {row.href: row.series_id for row in rows if row.href and row.series_id}
@@ -80,10 +84,19 @@ async def _undo_ours(work: Pass, series_id: UUID, action: Action) -> None:
             fields=sorted(action.fields),
         )
         await calendars.write(connection, work.home, [change], work.now)
-        await passes.agree_as_they_stand(connection, link, series_id)
         if action.verb is Verb.DELETE:
             await passes.set_aside(connection, link, series_id, "unlinked")
+        pair = await passes.pair_of(connection, link, series_id)
+        if action.verb is Verb.UPDATE and pair is not None and pair.base_ours is not None:
+            half = rebase(pair.base_ours, _shown(work, pair, action.before), _shown(work, pair, action.series))
+            await passes.agree_on(connection, link, series_id, ours=half)
     work.counts[f"app.{VERBS[action.verb.value]}"] += 1
+
+
+def _shown(work: Pass, pair: PairRow, ours: Series | None) -> Flat:
+    """Give a version of ours as the other side would hold it."""
+    view = replace(view_of(work, pair), ours=ours)
+    return decide.shown(view, work.policy, work.limits, language=work.language, reader=work.reader)
 
 
 async def _undo_theirs(work: Pass, href: str, series_id: UUID, action: Action) -> None:
@@ -109,6 +122,7 @@ async def _undo_theirs(work: Pass, href: str, series_id: UUID, action: Action) -
 
 
 async def _record(work: Pass, intent: Intent, stored: Stored | None) -> None:
+    """Record what a write of the undo came to, and what counts as agreed from now on."""
     link = work.link
     async with work.writing() as connection:
         if stored is None:
@@ -119,8 +133,16 @@ async def _record(work: Pass, intent: Intent, stored: Stored | None) -> None:
             seen = seen_after(work, intent, stored)
             paired = (await passes.paired(connection, link, [intent.href])).get(intent.href)
             await passes.observe(connection, [observed_row(work, seen, paired, link.listing or "", stale=False)])
-            held = inward(work, seen, paired).series or seen.series
-            await passes.agree_on(connection, link, intent.series_id, stored.href, stored.etag, flatten(held))
+            held = flatten(inward(work, seen, paired).series or seen.series)
+            pair = await passes.pair_of(connection, link, intent.series_id)
+            if intent.before is None and pair is not None:
+                ours = _shown(work, pair, view_of(work, pair).ours)
+                await passes.agree_on(
+                    connection, link, intent.series_id, ours=ours, theirs=held, etag=stored.etag, href=stored.href
+                )
+            elif intent.before is not None and pair is not None and pair.base_ours is not None:
+                half = rebase(pair.base_theirs or pair.base_ours, flatten(intent.before), held)
+                await passes.agree_on(connection, link, intent.series_id, theirs=half, etag=stored.etag)
         await passes.journal(connection, [journal_entry(work, intent, stored)])
     work.counts[f"provider.{VERBS[intent.verb]}"] += 1
 
