@@ -89,3 +89,32 @@ async def test_a_wrong_address_is_refused_with_what_to_correct(database_url: str
         await Database.open(database_url.replace(*change))
     assert refused.value.code == "store.database_refused"
     assert "GLEICHTAKT_DATABASE_URL" in refused.value.remedy("de")
+
+
+async def test_a_bare_connection_is_lent_again_unless_its_block_failed(database: Database) -> None:
+    seen: list[int] = []
+    for _ in range(2):
+        async with database.raw() as raw:
+            seen.append(await raw.fetchval("SELECT pg_backend_pid()"))
+    with pytest.raises(ZeroDivisionError):
+        async with database.raw() as raw:
+            _ = 1 / 0
+    async with database.raw() as raw:
+        seen.append(await raw.fetchval("SELECT pg_backend_pid()"))
+    assert seen[0] == seen[1] != seen[2]
+
+
+async def test_bare_connections_outlive_a_restart_of_the_server(database: Database, database_url: str) -> None:
+    async with database.raw() as raw:
+        await raw.execute("SELECT 1")
+    other = await asyncpg.connect(database_url)
+    await other.execute(END_OTHERS)
+    await other.close()
+    answered = 0
+    for _ in range(3):  # the socket's end may reach us only with the first statement
+        try:
+            async with database.raw() as raw:
+                answered += await raw.fetchval("SELECT 1")
+        except Transient:
+            continue
+    assert answered >= 2

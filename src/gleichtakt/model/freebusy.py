@@ -51,29 +51,58 @@ def busy_times(series: Iterable[Series], window: Timespan, reader: tzinfo) -> tu
 def cut(busy: Iterable[Busy], window: Timespan) -> Iterator[Busy]:
     """Cut stretches to a window; those outside it, and those without length, fall away."""
     for one in busy:
-        start, end = max(one.span.start, window.start), min(one.span.end, window.end)
+        span = one.span
+        if window.start <= span.start < span.end <= window.end:
+            yield one
+            continue
+        start, end = max(span.start, window.start), min(span.end, window.end)
         if start < end:
             yield Busy(Timespan(start, end), one.show_as)
 
 
 def merge(busy: Iterable[Busy]) -> tuple[Busy, ...]:
     """Give stretches that neither overlap nor touch in the same state, by start; the strongest state counts."""
-    opens: dict[datetime, Counter[ShowAs]] = {}
-    for one in busy:
-        if one.span.start < one.span.end:
-            opens.setdefault(one.span.start, Counter())[one.show_as] += 1
-            opens.setdefault(one.span.end, Counter())[one.show_as] -= 1
     merged: list[Busy] = []
-    running: Counter[ShowAs] = Counter()
-    for start, end in pairwise(sorted(opens)):
-        running.update(opens[start])
-        state = next((state for state in STRENGTH if running[state] > 0), None)
-        if state is None:
-            continue
-        if merged and merged[-1].span.end == start and merged[-1].show_as is state:
-            start = merged.pop().span.start  # noqa: PLW2901 – the stretch goes on
-        merged.append(Busy(Timespan(start, end), state))
+    for overlapping in _clusters(busy):
+        for one in overlapping if len(overlapping) == 1 else _strongest(overlapping):
+            before = merged[-1] if merged else None
+            if before is not None and before.span.end == one.span.start and before.show_as is one.show_as:
+                merged[-1] = Busy(Timespan(before.span.start, one.span.end), one.show_as)
+            else:
+                merged.append(one)
     return tuple(merged)
+
+
+def _clusters(busy: Iterable[Busy]) -> Iterator[list[Busy]]:
+    """Part stretches into groups that have no instant in common, by start. Most groups of a calendar are one stretch."""
+    group: list[Busy] = []
+    end = None
+    for one in sorted((one for one in busy if one.span.start < one.span.end), key=_start):
+        if end is not None and one.span.start >= end:
+            yield group
+            group, end = [], None
+        group.append(one)
+        end = one.span.end if end is None else max(end, one.span.end)
+    if group:
+        yield group
+
+
+def _start(one: Busy) -> datetime:
+    return one.span.start
+
+
+def _strongest(overlapping: Iterable[Busy]) -> Iterator[Busy]:
+    """Yield from edge to edge which state counts where stretches overlap."""
+    edges: dict[datetime, Counter[ShowAs]] = {}
+    for one in overlapping:
+        edges.setdefault(one.span.start, Counter())[one.show_as] += 1
+        edges.setdefault(one.span.end, Counter())[one.show_as] -= 1
+    running: Counter[ShowAs] = Counter()
+    for start, end in pairwise(sorted(edges)):
+        running.update(edges[start])
+        state = next((state for state in STRENGTH if running[state] > 0), None)
+        if state is not None:
+            yield Busy(Timespan(start, end), state)
 
 
 def free(busy: Iterable[Busy], window: Timespan, blocking: frozenset[ShowAs] = BLOCKING) -> tuple[Timespan, ...]:

@@ -440,10 +440,10 @@ REST_JSON = """concat('{"id":"', id, '","resource_id":"', resource_id, '","exter
  coalesce('"' || origin_link_id || '"', 'null'), ',"etag":"\\"', version, '\\"","created_at":', to_json(created_at),
  ',"updated_at":', to_json(updated_at), ',', right(document, -1))"""
 
-#: One page of a resource's events as one JSON array, by start; $1 resource, $2 from, $3 to, $4 rows, $5/$6 after.
+#: One page of a resource's events as JSON, joined by commas, by start; $1 resource, $2 from, $3 to, $4 rows, $5/$6 after.
 #: The aggregates read the page in its order, so none of them sorts again.
 LIST_SQL = f"""
-select string_agg(json, ','), count(*), (array_agg(starts_at))[count(*)], (array_agg(id))[count(*)]
+select convert_to(string_agg(json, ','), 'UTF8'), count(*), (array_agg(starts_at))[count(*)], (array_agg(id))[count(*)]
 from (select id, starts_at, {REST_JSON} as json from series
       where resource_id = $1 and deleted_at is null and starts_at < $3 and (ends_at is null or ends_at > $2 or starts_at >= $2)
         and (starts_at, id) > ($5, $6)
@@ -460,10 +460,13 @@ async def list_events_json(
     end: datetime,
     limit: int,
     after: tuple[datetime, UUID] = FIRST,
-) -> tuple[str, tuple[datetime, UUID] | None]:
-    """Give one page of events that touch a stretch of time as JSON (comma-joined documents), and where to go on."""
+) -> tuple[bytes, tuple[datetime, UUID] | None]:
+    """Give one page of events that touch a stretch of time as JSON (comma-joined documents), and where to go on.
+
+    raw: a bare asyncpg connection. The page comes as bytes and is never made a text on its way.
+    """
     joined, count, last_start, last_id = await raw.fetchrow(LIST_SQL, resource_id, start, end, limit, *after)
-    return joined or "", (last_start, last_id) if count == limit else None
+    return joined or b"", (last_start, last_id) if count == limit else None
 
 
 async def list_events(connection: AsyncConnection, resource_id: UUID, start: datetime, end: datetime) -> list[EventRow]:

@@ -1,8 +1,8 @@
 """The way to PostgreSQL: transactions, a pool, wake-ups between processes, ids that sort by age.
 
-One pool serves SQLAlchemy Core and, for hot paths, the bare asyncpg connections beneath it. No transaction may stay
-open across network I/O; the server ends those that idle. What a caller can wait out (server away, pool exhausted) is
-raised as `Transient`; anything else is a bug and stays one.
+One pool serves SQLAlchemy Core, a few bare asyncpg connections serve hot paths. No transaction may stay open across
+network I/O; the server ends those that idle. What a caller can wait out (server away, pool exhausted) is raised as
+`Transient`; anything else is a bug and stays one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 OLDEST_SERVER: Final = 15
 COALESCE_SECONDS: Final = 0.05
+MOST_BARE: Final = 6  # bare connections at work at once; more of them would only wait at the server instead of here
 SERVER_SETTINGS: Final = {
     "timezone": "UTC",
     "jit": "off",
@@ -88,10 +89,13 @@ class Wakes:
 class Database:
     """One database, as one process uses it. Open with `open`, close with `close` or as a context manager."""
 
-    def __init__(self, url: str, engine: AsyncEngine) -> None:
+    def __init__(self, url: str, engine: AsyncEngine, settings: dict[str, str]) -> None:
         """Use `open` instead."""
         self.url = url
         self.engine = engine
+        self._settings = settings
+        self._bare: list[asyncpg.Connection] = []  # those nobody has at the moment; the last used one goes first
+        self._turns = asyncio.Semaphore(MOST_BARE)
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._listeners: dict[str, set[Wakes]] = {}
         self._listening: asyncio.Task[None] | None = None
@@ -126,7 +130,7 @@ class Database:
             json_deserializer=msgspec.json.decode,
         )
         event.listen(engine.sync_engine, "checkout", _refuse_closed)
-        database = cls(url, engine)
+        database = cls(url, engine, settings)
         try:
             await database._check_server()
         except BaseException:
@@ -158,6 +162,8 @@ class Database:
             with suppress(asyncio.CancelledError):
                 await self._listening
             self._listening = None
+        while self._bare:
+            await self._bare.pop().close()
         await self.engine.dispose()
 
     @asynccontextmanager
@@ -180,11 +186,26 @@ class Database:
 
     @asynccontextmanager
     async def raw(self) -> AsyncIterator[asyncpg.Connection]:
-        """Lend the bare asyncpg connection of a pooled one, in autocommit; json columns come as text there."""
+        """Lend a bare asyncpg connection for short statements, in autocommit; json columns come as text there.
+
+        One that was lent to a block that raised is not lent again: what it was doing is not known.
+        """
         with self._watching():
-            async with self.engine.connect() as connection:
-                lent = await connection.get_raw_connection()
-                yield lent.driver_connection
+            async with self._turns:
+                lent = await self._take_bare()
+                try:
+                    yield lent
+                except BaseException:
+                    lent.terminate()
+                    raise
+                self._bare.append(lent)
+
+    async def _take_bare(self) -> asyncpg.Connection:
+        while self._bare:
+            lent = self._bare.pop()
+            if not lent.is_closed():
+                return lent
+        return await _connect(dsn_of(self.url), self._settings)
 
     @contextmanager
     def _watching(self) -> Iterator[None]:

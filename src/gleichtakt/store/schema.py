@@ -262,7 +262,7 @@ series = _partitioned(
     _time("created_at", now=True),
     _time("updated_at", now=True),
     _time("deleted_at"),
-    Index("series_resource_id_starts_at_ix", "resource_id", "starts_at"),
+    Index("series_resource_id_starts_at_ix", "resource_id", "starts_at", "id"),  # in the order in which pages go on
     Index("series_resource_id_uid_ix", "resource_id", "uid"),
     Index(
         "series_resource_id_external_id_ix",
@@ -342,7 +342,7 @@ pairing = _partitioned(
     _int("attempt"),
     _time("retry_at"),
     _text("problem_code"),
-    _json("writes", "[]"),  # times of our last writes, for the loop breaker
+    _json("writes", "[]"),  # our last writes for the loop breaker: side, time, whether it answered a movement there
     Index("pairing_href_ix", "resource_id", "link_id", "href", unique=True, postgresql_where=text("href IS NOT NULL")),
     Index("pairing_stale_ix", "resource_id", "link_id", postgresql_where=text("stale")),
     Index("pairing_intent_ix", "resource_id", "link_id", postgresql_where=text("intent IS NOT NULL")),

@@ -6,6 +6,7 @@ this process ends at once, elsewhere after that time.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class KeyRing:
         """Begin empty."""
         self._database = database
         self._known: dict[bytes, Access] = {}
+        self._asking: dict[bytes, asyncio.Future[Access]] = {}
+        self._forgotten = 0
         self._organizations: dict[UUID, float] = {}
         self._default: tuple[UUID, float] | None = None
 
@@ -70,11 +73,20 @@ class KeyRing:
         digest = hashlib.sha256(sent.strip()).digest()
         found = self._known.get(digest)
         if found is None or found.until < time.monotonic():
-            found = await self._verify(digest)
+            found = await self._asked_once(digest)
         return found
+
+    async def _asked_once(self, digest: bytes) -> Access:
+        """Let requests that arrive together wait for one look-up of their key."""
+        asking = self._asking.get(digest)
+        if asking is None:
+            asking = self._asking[digest] = asyncio.ensure_future(self._verify(digest))
+            asking.add_done_callback(lambda _: self._asking.pop(digest, None))
+        return await asyncio.shield(asking)
 
     async def _verify(self, digest: bytes) -> Access:
         self._known.pop(digest, None)
+        forgotten = self._forgotten
         async with self._database.read() as connection:
             key = await keys.by_hash(connection, digest.hex())
         if key is None:
@@ -86,12 +98,15 @@ class KeyRing:
         access = Access(key.id, key.organization_id, rank, key.name, until)
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()
-        self._known[digest] = access
+        if forgotten == self._forgotten:  # else it may be the very key that was revoked while we asked
+            self._known[digest] = access
         return access
 
     def forget(self) -> None:
         """Verify everything anew: a key or an organization has changed."""
         self._known.clear()
+        self._asking.clear()
+        self._forgotten += 1
         self._organizations.clear()
         self._default = None
 

@@ -20,7 +20,7 @@ from gleichtakt.model.point import Timespan
 from gleichtakt.store import busy as store
 from gleichtakt.store import runs
 from gleichtakt.store.rows import missing
-from gleichtakt.web.api.context import Ask, access_of, found, organization_of, quick, services
+from gleichtakt.web.api.context import Ask, access_of, found, organization_of, services
 from gleichtakt.web.api.forms import From, To, stretch, zone_name
 from gleichtakt.web.problems import invalid
 
@@ -120,7 +120,7 @@ def _shown(found: Sequence[Busy]) -> list[BusyView]:
 async def _busy(request: Ask, resource_ids: Sequence[UUID], window: Timespan) -> Mapping[UUID, tuple[Busy, ...]]:
     at = services(request)
     if store.is_kept(window, datetime.now(UTC)):
-        async with quick(at) as raw:
+        async with at.database.raw() as raw:
             return await store.busy(raw, resource_ids, window)
     async with at.database.read() as connection:
         return await store.busy_beyond(connection, resource_ids, window)
@@ -138,7 +138,7 @@ async def free_busy(
     known = await at.resources.get(await organization_of(request), resource_id)
     window = Timespan(*stretch(start, end, known.reader, longest=LONGEST))
     busy = await _busy(request, [resource_id], window)
-    async with quick(at) as raw:
+    async with at.database.raw() as raw:
         fresh = (await store.freshness(raw, [resource_id])).get(resource_id)
     as_of = fresh.as_of if fresh else datetime.now(UTC)
     return found(request, FreeBusyView(resource_id, _shown(busy[resource_id]), as_of))
@@ -262,13 +262,13 @@ async def _fresh(
 ) -> Mapping[UUID, store.Freshness]:
     """Say how fresh our knowledge is; what is older than asked for is read anew first, as far as patience goes."""
     at = services(request)
-    async with quick(at) as raw:
+    async with at.database.raw() as raw:
         fresh = await store.freshness(raw, resource_ids)
     stale = [link_id for one in fresh.values() if _is_stale(one, max_age) for link_id in one.links]
     if not stale:
         return fresh
     await _renew(request, stale, patience)
-    async with quick(at) as raw:
+    async with at.database.raw() as raw:
         return await store.freshness(raw, resource_ids)
 
 

@@ -6,7 +6,6 @@ committed together or not at all.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -36,8 +35,6 @@ T = TypeVar("T")
 V = TypeVar("V", bound=msgspec.Struct)
 Ask = Request[Any, Access, State]
 
-#: Reads that stand at the database at once; more of them would only open connections and wait there.
-READERS = 6
 LONGEST_KEY = 255
 _encode = msgspec.json.Encoder().encode
 
@@ -51,7 +48,6 @@ class Services:
     box: SecretBox
     keys: KeyRing
     resources: KnownResources
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
 
 
 class Page(msgspec.Struct, Generic[T]):
@@ -64,13 +60,6 @@ class Page(msgspec.Struct, Generic[T]):
 def services(request: Request[Any, Any, Any]) -> Services:
     """Give what the application was made with."""
     return cast("Services", request.app.state.services)
-
-
-@asynccontextmanager
-async def quick(at: Services) -> AsyncIterator[Any]:
-    """Lend a bare connection for one short query, in turn."""
-    async with at.turns, at.database.raw() as raw:
-        yield raw
 
 
 def language(request: Request[Any, Any, Any]) -> Language:

@@ -27,7 +27,7 @@ from gleichtakt.store import calendars
 from gleichtakt.store.calendars import EventRow
 from gleichtakt.store.database import Database
 from gleichtakt.store.rows import missing
-from gleichtakt.web.api.context import Ask, Deed, acting, expected, found, only_new, organization_of, quick, reading, services
+from gleichtakt.web.api.context import Ask, Deed, acting, expected, found, only_new, organization_of, reading, services
 from gleichtakt.web.api.forms import Cursor, From, Limit, To, reader_of, stretch
 from gleichtakt.web.api.shapes import EventBody, EventDocument, EventPage
 from gleichtakt.web.problems import invalid
@@ -112,9 +112,9 @@ async def list_events(
     if expand:
         return await _occurrences(request, resource_id, known, start, end)
     begin, finish = stretch(start, end, known.reader)
-    async with quick(at) as raw:
+    async with at.database.raw() as raw:
         items, after = await calendars.list_events_json(raw, resource_id, begin, finish, limit, _after(cursor))
-    body = b'{"items":[' + items.encode() + b'],"next":' + _cursor(after) + b"}"
+    body = b'{"items":[%b],"next":%b}' % (items, _cursor(after))
     return Response(body, media_type="application/json", headers=JSON_HEADERS)  # type: ignore[arg-type]
 
 
