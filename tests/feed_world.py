@@ -114,15 +114,15 @@ class FeedWorld:
 
     async def lose_answer(self, verb: str, *, effect: bool) -> None:
         """Break the connection at the next download."""
-        self.simulator.add(Fault("lost"))
+        self.simulator.faults.add(Fault("lost"))
 
     async def fail(self, verb: str, *, effect: bool) -> None:
         """Answer the next download with an error."""
-        self.simulator.add(Fault("status", status=500))
+        self.simulator.faults.add(Fault("status", status=500))
 
     async def throttle(self, seconds: float) -> None:
         """Ask the next download to wait."""
-        self.simulator.add(Fault("status", status=429, headers={"Retry-After": f"{seconds:.0f}"}))
+        self.simulator.faults.add(Fault("status", status=429, headers={"Retry-After": f"{seconds:.0f}"}))
 
     async def refuse_login(self) -> None:
         """Ask for a password nobody knows."""
@@ -130,7 +130,7 @@ class FeedWorld:
 
     async def stop_short(self, count: int) -> None:
         """End the next download in the middle."""
-        self.simulator.add(Fault("cut"))
+        self.simulator.faults.add(Fault("cut"))
 
 
 async def listing(

@@ -117,7 +117,7 @@ async def candidates(url: str, *records: tuple[int, bytes], **options: str) -> l
     async with name_server(*records) as server:
         login = Login("caldav", url, options=options)
         discovery = Discovery(login, Transport(login), name_servers=(server,))
-        return [found async for found in discovery._candidates("")]
+        return [found async for found in discovery.candidates("")]
 
 
 @pytest.mark.parametrize("url", ["firm.example", "anna@firm.example"])

@@ -172,7 +172,7 @@ async def test_bad_07_a_download_cut_anywhere_deletes_and_changes_nothing(tells_
         cursor = pages[-1].next
         world.feed.items.append(timed(99, NOW + timedelta(days=9)))
         for at in [random.random() * 0.99 for _ in range(25)]:
-            world.simulator.add(Fault("cut", at=at, tells_length=tells_length))
+            world.simulator.faults.add(Fault("cut", at=at, tells_length=tells_length))
             with pytest.raises((Transient, Permanent)):
                 await listing(world.provider, cursor, known)
         pages, after = await listing(world.provider, cursor, known)
@@ -199,7 +199,7 @@ async def test_del_01_no_failure_looks_like_an_empty_feed(status: int, body: str
     async with feed_world() as world:
         await world.create(meeting())
         pages, known = await listing(world.provider)
-        world.simulator.add(Fault("status", status=status, body=body))
+        world.simulator.faults.add(Fault("status", status=status, body=body))
         with pytest.raises(kind) as raised:
             await listing(world.provider, pages[-1].next, known)
         assert raised.value.code == code
@@ -284,7 +284,7 @@ async def test_scl_03_many_readers_of_one_address_ask_once() -> None:
 async def test_scl_03_being_asked_to_wait_holds_for_all_readers() -> None:
     async with start() as running:
         running.simulator.feed("calendar")
-        running.simulator.add(Fault("status", status=429, headers={"Retry-After": "60"}))
+        running.simulator.faults.add(Fault("status", status=429, headers={"Retry-After": "60"}))
         providers = [connect(feed_login(running.address("calendar"))) for _ in range(3)]
         for provider in providers:
             with pytest.raises(Throttled):

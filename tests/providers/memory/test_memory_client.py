@@ -210,7 +210,7 @@ async def test_a_restarted_system_is_found_again_on_the_next_call() -> None:
 
 async def test_throttling_names_the_time_in_its_sentence() -> None:
     async with memory_world() as world:
-        world.simulator.frozen_at = None
+        world.simulator.clock.frozen_at = None
         await world.throttle(600)
         with pytest.raises(Throttled) as raised:
             await read(world)

@@ -6,18 +6,14 @@ outbox, faults and state change.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
-from datetime import timedelta
+from dataclasses import fields
 from typing import Any
-
-from aiohttp import web
 
 from gleichtakt.simulators.caldav.faults import Fault
 from gleichtakt.simulators.caldav.state import Folder, Habits, Refused, Simulator
-
-Body = dict[str, Any]
+from gleichtakt.simulators.control import Body, Control, choose
+from gleichtakt.simulators.faults import known
 
 
 def _put(simulator: Simulator, folder: Folder, body: Body) -> Body:
@@ -74,80 +70,43 @@ def state_of(simulator: Simulator) -> list[Body]:
     ]
 
 
-def set_habits(habits: Habits, values: Mapping[str, Any]) -> None:
+def set_habits(habits: Habits, values: Mapping[str, Any]) -> Habits:
     """Change how the server behaves. Raises ValueError for a habit it does not have."""
-    known = {field.name for field in fields(Habits)}
     for name, value in values.items():
-        if name not in known:
-            raise ValueError(f"unknown habit {name!r}; known are {', '.join(sorted(known))}")
+        known(name, {field.name for field in fields(Habits)}, "habit")
         setattr(habits, name, tuple(value) if isinstance(value, list) else value)
+    return habits
 
 
-class Control:
-    """The handlers, bound to one simulator."""
+def _change(simulator: Simulator, body: Body) -> Body:
+    operation = choose(OPERATIONS, body)
+    folder = simulator.add_calendar(body["owner"], body.get("calendar", "calendar"))
+    result: Body = operation(simulator, folder, body)
+    return result
 
-    def __init__(self, simulator: Simulator) -> None:
-        """Control this simulator."""
-        self.simulator = simulator
 
-    async def show(self, request: web.Request) -> web.Response:
-        """Show one of the six."""
-        simulator = self.simulator
-        views: Mapping[str, Callable[[], Any]] = {
+def control_of(simulator: Simulator) -> Control:
+    """Give the control interface of a simulator."""
+    return Control(
+        views={
             "state": lambda: state_of(simulator),
             "ledger": lambda: {"refused_logins": simulator.refused_logins, "entries": list(simulator.ledger)},
             "outbox": lambda: simulator.outbox,
-            "faults": lambda: [asdict(rule) for rule in simulator.faults.rules],
-            "habits": lambda: asdict(simulator.habits),
-            "clock": lambda: {"now": simulator.now().isoformat()},
-        }
-        view = views.get(request.match_info["what"])
-        return web.json_response(view()) if view else web.json_response({"error": "not found"}, status=404)
-
-    async def change(self, request: web.Request) -> web.Response:
-        """Do what someone else would do, or put a fault, a habit or a clock in force."""
-        simulator, what = self.simulator, request.match_info["what"]
-        try:
-            body: Body = json.loads(await request.read())
-            if what == "state":
-                folder = simulator.add_calendar(body["owner"], body.get("calendar", "calendar"))
-                return web.json_response(OPERATIONS[body["op"]](simulator, folder, body))
-            if what == "faults":
-                return web.json_response({"id": simulator.faults.add(Fault(**body)).id}, status=201)
-            if what == "habits":
-                set_habits(simulator.habits, body)
-                return web.json_response(asdict(simulator.habits))
-            if what == "clock":
-                simulator.clock_offset = timedelta(seconds=float(body["offset_seconds"]))
-                return web.json_response({"now": simulator.now().isoformat()})
-        except KeyError as missing:
-            return web.json_response({"error": f"missing or unknown: {missing}"}, status=404)
-        except (ValueError, TypeError, Refused) as wrong:
-            return web.json_response({"error": str(wrong)}, status=422)
-        return web.json_response({"error": "not found"}, status=404)
-
-    async def clear(self, request: web.Request) -> web.Response:
-        """Empty the ledger, the outbox, the faults or everything."""
-        simulator = self.simulator
-        wipes: Mapping[str, Callable[[], None]] = {
+            "faults": lambda: simulator.faults.rules,
+            "habits": lambda: simulator.habits,
+            "clock": simulator.clock.show,
+        },
+        changes={
+            "state": lambda body: _change(simulator, body),
+            "faults": lambda body: simulator.faults.add(Fault(**body)),
+            "habits": lambda body: set_habits(simulator.habits, body),
+            "clock": simulator.clock.set,
+        },
+        wipes={
             "ledger": simulator.ledger.clear,
             "outbox": simulator.outbox.clear,
             "faults": simulator.faults.clear,
             "state": simulator.folders.clear,
-        }
-        wipe = wipes.get(request.match_info["what"])
-        if wipe is None:
-            return web.json_response({"error": "not found"}, status=404)
-        wipe()
-        return web.json_response({})
-
-
-def control_routes(simulator: Simulator) -> list[web.RouteDef]:
-    """Give the routes of the control interface."""
-    control = Control(simulator)
-    return [
-        web.get("/_sim/{what}", control.show),
-        web.post("/_sim/{what}", control.change),
-        web.put("/_sim/{what}", control.change),
-        web.delete("/_sim/{what}", control.clear),
-    ]
+        },
+        refusals=(Refused,),
+    )

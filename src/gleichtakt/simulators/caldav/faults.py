@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gleichtakt.simulators.faults import known
+
 WRITES = frozenset({"create", "update", "delete"})
 
 #: What can go wrong. `status`: an answer with `status`, `headers` and `body`. `lost`: the connection breaks without an
@@ -39,44 +41,12 @@ class Fault:
     count: int = 0
     id: int = 0
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown kind or verb."""
+        known(self.do, KINDS, "fault")
+        known(self.verb, VERBS | {"*", "write"}, "verb")
+
     def matches(self, verb: str, path: str) -> bool:
         """Say whether a request meets the conditions."""
         is_there = self.do == "item" or self.path in path
         return is_there and (self.verb in ("*", verb) or (self.verb == "write" and verb in WRITES))
-
-
-@dataclass(slots=True)
-class Faults:
-    """The rules in force, in the order in which they were made."""
-
-    rules: list[Fault] = field(default_factory=list)
-    made: int = 0
-
-    def add(self, fault: Fault) -> Fault:
-        """Put a rule in force. Raises ValueError for an unknown kind or verb."""
-        if fault.do not in KINDS:
-            raise ValueError(f"unknown fault {fault.do!r}; known are {', '.join(sorted(KINDS))}")
-        if fault.verb not in VERBS | {"*", "write"}:
-            raise ValueError(f"unknown verb {fault.verb!r}; known are {', '.join(sorted(VERBS))}, write and *")
-        self.made += 1
-        fault.id = self.made
-        self.rules.append(fault)
-        return fault
-
-    def clear(self) -> None:
-        """Lift all rules."""
-        self.rules.clear()
-
-    def take(self, verb: str, path: str) -> list[Fault]:
-        """Give the rules that strike this request, and count it against them."""
-        struck: list[Fault] = []
-        for rule in self.rules:
-            if not rule.matches(verb, path):
-                continue
-            if rule.skip:
-                rule.skip -= 1
-                continue
-            rule.times -= 1
-            struck.append(rule)
-        self.rules = [rule for rule in self.rules if rule.times != 0]
-        return struck

@@ -18,9 +18,10 @@ from aiohttp import web
 from lxml import etree
 
 from gleichtakt.simulators.caldav import xml
-from gleichtakt.simulators.caldav.control import control_routes
+from gleichtakt.simulators.caldav.control import control_of
 from gleichtakt.simulators.caldav.faults import Fault
 from gleichtakt.simulators.caldav.state import DOMAIN, Folder, Refused, Simulator, Thing, uid_of
+from gleichtakt.simulators.control import serving
 
 NONCE = "8f1d5c0a7be24c7f"
 USER: web.RequestKey[str] = web.RequestKey("user", str)
@@ -65,7 +66,7 @@ class Server:
         simulator, body = self.simulator, await request.read()
         path = unquote(request.rel_url.raw_path)
         entry: dict[str, Any] = {
-            "at": simulator.now().isoformat(),
+            "at": simulator.clock.now().isoformat(),
             "method": request.method,
             "path": path,
             "verb": verb_of(request, body),
@@ -443,16 +444,6 @@ async def start(
 ) -> AsyncIterator[Running]:
     """Run a simulator in this event loop until the block ends. Port 0: any free one."""
     held = simulator or Simulator()
-    server = Server(held)
-    application = web.Application(client_max_size=100_000_000)
-    application.add_routes(control_routes(held))
-    application.router.add_route("*", "/{path:.*}", server.handle)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=tls)
-    try:
-        await site.start()
-        url = f"{'https' if tls else 'http'}://{host}:{runner.addresses[0][1]}"
-        yield Running(held, url + "/", url + "/_sim/")
-    finally:
-        await runner.cleanup()
+    routes = [*control_of(held).routes(), web.route("*", "/{path:.*}", Server(held).handle)]
+    async with serving(routes, host=host, port=port, tls=tls) as url:
+        yield Running(held, f"{url}/", f"{url}/_sim/")

@@ -9,10 +9,11 @@ import hashlib
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gleichtakt.simulators.caldav.faults import Faults
+from gleichtakt.simulators.caldav.faults import Fault
+from gleichtakt.simulators.clock import Clock
+from gleichtakt.simulators.faults import Faults
 
 ACCOUNTS = {"sync": "sync-password"}
 DOMAIN = "caldav.example"
@@ -118,16 +119,12 @@ class Simulator:
     habits: Habits = field(default_factory=Habits)
     accounts: dict[str, str] = field(default_factory=lambda: dict(ACCOUNTS))
     folders: dict[str, Folder] = field(default_factory=dict)
-    faults: Faults = field(default_factory=Faults)
+    faults: Faults[Fault] = field(default_factory=Faults)
     outbox: list[dict[str, str]] = field(default_factory=list)
     ledger: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=20_000))
     refused_logins: int = 0
-    clock_offset: timedelta = timedelta()
+    clock: Clock = field(default_factory=Clock)
     versions: int = 0
-
-    def now(self) -> datetime:
-        """Give the time on this server's clock."""
-        return datetime.now(UTC) + self.clock_offset
 
     def add_calendar(self, owner: str, name: str, title: str = "", components: tuple[str, ...] = ("VEVENT",)) -> Folder:
         """Make a calendar, or give the one that is there."""

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import json
-import signal
-import sys
+from pathlib import Path
+from typing import Any
 
-from gleichtakt.simulators.feed.server import start
+from gleichtakt.simulators.feed.server import Running, change_feed, start
 from gleichtakt.simulators.feed.state import Simulator
+from gleichtakt.simulators.process import main, until_stopped
 
 
-async def run(*, host: str, port: int, as_json: bool) -> None:
+def seeded(simulator: Simulator, feeds: list[dict[str, Any]]) -> Simulator:
+    """Fill a publisher. feeds: as POSTed to `state` of the control interface."""
+    for feed in feeds:
+        change_feed(simulator, feed)
+    return simulator
+
+
+async def run(*, host: str, port: int, seed: Path | None, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM; say where, on standard output."""
     simulator = Simulator()
     simulator.feed("calendar")
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with start(simulator, host=host, port=port) as running:
-        told = {"url": running.address("calendar"), "control": running.control}
-        line = json.dumps(told) if as_json else f"feed at {told['url']}, control at {told['control']}"
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-        await stopped.wait()
+    if seed is not None:
+        seeded(simulator, json.loads(seed.read_text(encoding="utf-8")))  # noqa: ASYNC240  # before anyone is served
 
+    def told(running: Running) -> dict[str, Any]:
+        return {"url": running.address("calendar"), "control": running.control, "accounts": []}
 
-def main() -> None:
-    """Read the arguments and run."""
-    parser = argparse.ArgumentParser(prog="python -m gleichtakt.simulators.feed", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    asyncio.run(run(host=given.host, port=given.port, as_json=given.json))
+    await until_stopped(start(simulator, host=host, port=port), told, name="feed", as_json=as_json)
 
 
 if __name__ == "__main__":
-    main()
+    main("feed", run)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
-import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
 from aiohttp import web
 
+from gleichtakt.simulators.control import Control, serving
 from gleichtakt.simulators.feed.state import Fault, Feed, Item, Simulator, etag_of
 
 
@@ -30,7 +30,7 @@ class Server:
         """Answer one download."""
         simulator, name = self.simulator, request.match_info["name"]
         entry: dict[str, Any] = {
-            "at": simulator.now().isoformat(),
+            "at": simulator.clock.now().isoformat(),
             "path": request.path,
             "conditional": "If-None-Match" in request.headers or "If-Modified-Since" in request.headers,
             "status": 0,
@@ -44,7 +44,7 @@ class Server:
         simulator = self.simulator
         if simulator.accounts and not self._is_signed_in(request):
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="feeds"'})
-        fault = simulator.take(request.path)
+        fault = next(iter(simulator.faults.take(request.path)), None)
         if fault is not None and fault.do == "delay":
             await asyncio.sleep(fault.seconds)
         if fault is not None and fault.do == "status":
@@ -56,7 +56,7 @@ class Server:
         feed = simulator.feeds.get(name)
         if feed is None:
             return web.Response(status=404)
-        body = feed.write(simulator.now())
+        body = feed.write(simulator.clock.now())
         headers = self._versions(feed, body)
         if self._is_unchanged(request, feed, headers):
             return web.Response(status=304, headers=headers)
@@ -108,7 +108,8 @@ def _item(found: Mapping[str, Any]) -> Item:
     return Item(found["uid"], tuple(found["lines"]), ends)
 
 
-def _change_feed(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
+def change_feed(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
+    """Make or change a feed as the control interface is told to. body: `name` and fields of `Feed`."""
     feed = simulator.feed(body["name"])
     for name, value in body.items():
         if name == "items":
@@ -121,60 +122,27 @@ def _change_feed(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
             feed.raw = value.encode() if value is not None else None
         elif name == "head":
             feed.head = tuple(value)
-    feed.changed_at = simulator.now()
+    feed.changed_at = simulator.clock.now()
     return {"name": feed.name, "items": len(feed.items)}
 
 
-class Control:
-    """The control interface, bound to one publisher."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        """Control this publisher."""
-        self.simulator = simulator
-
-    async def show(self, request: web.Request) -> web.Response:
-        """Show one of the four."""
-        simulator = self.simulator
-        views: Mapping[str, Callable[[], Any]] = {
+def control_of(simulator: Simulator) -> Control:
+    """Give the control interface of a publisher."""
+    return Control(
+        views={
             "state": lambda: {name: [item.uid for item in feed.items] for name, feed in simulator.feeds.items()},
             "ledger": lambda: list(simulator.ledger),
             "outbox": list,
-            "faults": lambda: [asdict(rule) for rule in simulator.faults],
-            "clock": lambda: {"now": simulator.now().isoformat()},
-        }
-        view = views.get(request.match_info["what"])
-        return web.json_response(view()) if view else web.json_response({"error": "not found"}, status=404)
-
-    async def change(self, request: web.Request) -> web.Response:
-        """Change a feed, put a fault in force, set the clock."""
-        simulator, what = self.simulator, request.match_info["what"]
-        try:
-            body = json.loads(await request.read())
-            if what == "state":
-                return web.json_response(_change_feed(simulator, body))
-            if what == "faults":
-                simulator.add(Fault(**body))
-                return web.json_response({}, status=201)
-            if what == "clock":
-                simulator.clock_offset = timedelta(seconds=float(body["offset_seconds"]))
-                return web.json_response({"now": simulator.now().isoformat()})
-        except (KeyError, ValueError, TypeError) as wrong:
-            return web.json_response({"error": str(wrong)}, status=422)
-        return web.json_response({"error": "not found"}, status=404)
-
-    async def clear(self, request: web.Request) -> web.Response:
-        """Empty the ledger, the faults or everything."""
-        simulator = self.simulator
-        wipes: Mapping[str, Callable[[], None]] = {
-            "ledger": simulator.ledger.clear,
-            "faults": simulator.faults.clear,
-            "state": simulator.feeds.clear,
-        }
-        wipe = wipes.get(request.match_info["what"])
-        if wipe is None:
-            return web.json_response({"error": "not found"}, status=404)
-        wipe()
-        return web.json_response({})
+            "faults": lambda: simulator.faults.rules,
+            "clock": simulator.clock.show,
+        },
+        changes={
+            "state": lambda body: change_feed(simulator, body),
+            "faults": lambda body: simulator.faults.add(Fault(**body)),
+            "clock": simulator.clock.set,
+        },
+        wipes={"ledger": simulator.ledger.clear, "faults": simulator.faults.clear, "state": simulator.feeds.clear},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,23 +164,6 @@ async def start(
 ) -> AsyncIterator[Running]:
     """Run a publisher in this event loop until the block ends. Port 0: any free one."""
     held = simulator or Simulator()
-    server, control = Server(held), Control(held)
-    application = web.Application(client_max_size=200_000_000)
-    application.add_routes(
-        [
-            web.get("/_sim/{what}", control.show),
-            web.post("/_sim/{what}", control.change),
-            web.put("/_sim/{what}", control.change),
-            web.delete("/_sim/{what}", control.clear),
-            web.get("/feeds/{name}.ics", server.handle),
-        ]
-    )
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=tls)
-    try:
-        await site.start()
-        url = f"{'https' if tls else 'http'}://{host}:{runner.addresses[0][1]}/"
-        yield Running(held, url, url + "_sim/")
-    finally:
-        await runner.cleanup()
+    routes = [*control_of(held).routes(), web.get("/feeds/{name}.ics", Server(held).handle)]
+    async with serving(routes, host=host, port=port, tls=tls) as url:
+        yield Running(held, f"{url}/", f"{url}/_sim/")

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gleichtakt.simulators.clock import Clock
+from gleichtakt.simulators.faults import Faults, known
+
 #: What can go wrong. `status`: an answer with `status`, `headers` and `body`. `lost`: no answer. `cut`: the connection
 #: ends after the share `at` of the body, its length told or not (`tells_length`). `delay`: `seconds` before the answer.
 FAULTS = frozenset({"status", "lost", "cut", "delay"})
@@ -37,6 +40,15 @@ class Fault:
     at: float = 0.6
     tells_length: bool = True
     seconds: float = 0.0
+    id: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown kind."""
+        known(self.do, FAULTS, "fault")
+
+    def matches(self, path: str) -> bool:
+        """Say whether a download meets the conditions."""
+        return self.path in path
 
 
 @dataclass(slots=True)
@@ -80,37 +92,14 @@ class Simulator:
     """One publisher."""
 
     feeds: dict[str, Feed] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    faults: Faults[Fault] = field(default_factory=Faults)
     ledger: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=100_000))
     accounts: dict[str, str] = field(default_factory=dict)
-    clock_offset: timedelta = timedelta()
-
-    def now(self) -> datetime:
-        """Give the time on this publisher's clock."""
-        return datetime.now(UTC) + self.clock_offset
+    clock: Clock = field(default_factory=Clock)
 
     def feed(self, name: str) -> Feed:
         """Give a feed, made when first named."""
         return self.feeds.setdefault(name, Feed(name))
-
-    def add(self, fault: Fault) -> None:
-        """Put a rule in force. Raises ValueError for an unknown kind."""
-        if fault.do not in FAULTS:
-            raise ValueError(f"unknown fault {fault.do!r}; known are {', '.join(sorted(FAULTS))}")
-        self.faults.append(fault)
-
-    def take(self, path: str) -> Fault | None:
-        """Give the rule that strikes this download, and count it."""
-        for rule in self.faults:
-            if rule.path not in path:
-                continue
-            if rule.skip:
-                rule.skip -= 1
-                continue
-            rule.times -= 1
-            self.faults = [one for one in self.faults if one.times != 0]
-            return rule
-        return None
 
 
 def etag_of(body: bytes) -> str:

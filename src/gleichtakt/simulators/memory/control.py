@@ -5,19 +5,15 @@ GET state, ledger, outbox, faults, clock show; POST state and faults, PUT clock,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
+from gleichtakt.simulators.control import Body, Control, choose
 from gleichtakt.simulators.memory.faults import Fault
 from gleichtakt.simulators.memory.state import Failure, Folder, Simulator
 from gleichtakt.simulators.memory.variants import VARIANTS, Refused
-
-Body = dict[str, Any]
 
 
 def _put(simulator: Simulator, folder: Folder, body: Body) -> Any:
@@ -84,21 +80,15 @@ def state_of(simulator: Simulator) -> list[Body]:
     ]
 
 
-def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json", status=status)
+def _change(simulator: Simulator, body: Body) -> Any:
+    operation = choose(OPERATIONS, body)
+    return operation(simulator, simulator.folder(body["mailbox"], body.get("calendar", ""), body.get("variant", "exact")), body)
 
 
-class Control:
-    """The handlers, bound to one simulator."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        """Serve this simulator."""
-        self.simulator = simulator
-
-    async def show(self, request: web.Request) -> web.Response:
-        """Show one of the five."""
-        simulator = self.simulator
-        views: Mapping[str, Callable[[], Any]] = {
+def control_of(simulator: Simulator) -> Control:
+    """Give the control interface of a simulator."""
+    return Control(
+        views={
             "state": lambda: state_of(simulator),
             "ledger": lambda: {
                 "calls": dict(simulator.calls),
@@ -108,87 +98,18 @@ class Control:
             },
             "outbox": lambda: simulator.outbox,
             "faults": lambda: simulator.faults.rules,
-            "clock": lambda: {"now": simulator.now().isoformat(), "frozen": simulator.frozen_at is not None},
-        }
-        view = views.get(request.match_info["what"])
-        return _json(view()) if view else _json({"error": "not found"}, 404)
-
-    async def change_state(self, request: web.Request) -> web.Response:
-        """Do what someone else would do in a calendar."""
-        body = msgspec.json.decode(await request.read(), type=Body)
-        operation = OPERATIONS.get(body.get("op", ""))
-        if operation is None:
-            return _json({"error": f"op is one of {', '.join(OPERATIONS)}"}, 422)
-        folder = self.simulator.folder(body["mailbox"], body.get("calendar", ""), body.get("variant", "exact"))
-        return _json(operation(self.simulator, folder, body))
-
-    async def add_fault(self, request: web.Request) -> web.Response:
-        """Put a fault in force."""
-        fault = msgspec.json.decode(await request.read(), type=Fault)
-        return _json({"id": self.simulator.faults.add(fault).id}, 201)
-
-    async def set_clock(self, request: web.Request) -> web.Response:
-        """Set the clock: `now` with `frozen`, or `offset_seconds`."""
-        body = msgspec.json.decode(await request.read(), type=Body)
-        simulator = self.simulator
-        simulator.frozen_at = None
-        if "now" in body:
-            wanted = datetime.fromisoformat(body["now"])
-            simulator.clock_offset = wanted - datetime.now(UTC)
-            simulator.frozen_at = wanted if body.get("frozen") else None
-        else:
-            simulator.clock_offset = timedelta(seconds=float(body.get("offset_seconds", 0)))
-        return _json({"now": simulator.now().isoformat()})
-
-    async def clear(self, request: web.Request) -> web.Response:
-        """Empty the ledger, the outbox or the faults."""
-        simulator = self.simulator
-        wipes: Mapping[str, Callable[[], None]] = {
+            "clock": simulator.clock.show,
+        },
+        changes={
+            "state": lambda body: _change(simulator, body),
+            "faults": lambda body: simulator.faults.add(msgspec.convert(body, Fault)),
+            "clock": simulator.clock.set,
+        },
+        wipes={
             "ledger": simulator.forget_calls,
             "outbox": simulator.outbox.clear,
             "faults": simulator.faults.clear,
             "state": simulator.folders.clear,
-        }
-        wipe = wipes.get(request.match_info["what"])
-        if wipe is None:
-            return _json({"error": "not found"}, 404)
-        wipe()
-        return _json({})
-
-
-@web.middleware
-async def _explain(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
-    """Answer a wrong instruction with its reason instead of a page of traceback."""
-    try:
-        answered: web.StreamResponse = await handler(request)
-    except (ValueError, TypeError) as wrong:
-        return _json({"error": str(wrong)}, 422)
-    except KeyError as missing:
-        return _json({"error": f"missing or unknown: {missing}"}, 404)
-    except (Failure, Refused) as refused:
-        return _json({"error": str(refused)}, 409)
-    return answered
-
-
-@asynccontextmanager
-async def serve_control(simulator: Simulator, host: str, port: int) -> AsyncIterator[str]:
-    """Serve the control interface until the block ends; give its address."""
-    control = Control(simulator)
-    application = web.Application(middlewares=[_explain], client_max_size=100_000_000)
-    application.add_routes(
-        [
-            web.get("/_sim/{what}", control.show),
-            web.post("/_sim/state", control.change_state),
-            web.post("/_sim/faults", control.add_fault),
-            web.put("/_sim/clock", control.set_clock),
-            web.delete("/_sim/{what}", control.clear),
-        ]
+        },
+        refusals=(Failure, Refused),
     )
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    try:
-        await site.start()
-        yield f"http://{host}:{runner.addresses[0][1]}/_sim/"
-    finally:
-        await runner.cleanup()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+
+from gleichtakt.simulators.faults import known
 
 WRITES = ("create", "update", "delete")
 
@@ -48,6 +50,10 @@ class Fault:
     count: int = 0
     id: int = 0
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown kind."""
+        known(self.do, KINDS, "fault")
+
     def matches(self, verb: str, mailbox: str, calendar: str, href: str) -> bool:
         """Say whether a call meets the conditions."""
         return (
@@ -56,39 +62,3 @@ class Fault:
             and self.calendar in ("", calendar)
             and self.href in ("", href)
         )
-
-
-@dataclass(slots=True)
-class Faults:
-    """The rules in force, in the order in which they were made."""
-
-    rules: list[Fault] = field(default_factory=list)
-    made: int = 0
-
-    def add(self, fault: Fault) -> Fault:
-        """Put a rule in force. Raises ValueError for an unknown kind."""
-        if fault.do not in KINDS:
-            raise ValueError(f"unknown fault {fault.do!r}; known are {', '.join(KINDS)}")
-        self.made += 1
-        fault.id = self.made
-        self.rules.append(fault)
-        return fault
-
-    def clear(self, number: int | None = None) -> None:
-        """Lift one rule, or all."""
-        self.rules = [rule for rule in self.rules if number is not None and rule.id != number]
-
-    def take(self, verb: str, mailbox: str, calendar: str, href: str) -> list[Fault]:
-        """Give the rules that strike this call, and count it against them."""
-        struck: list[Fault] = []
-        for rule in self.rules:
-            if not rule.matches(verb, mailbox, calendar, href):
-                continue
-            if rule.skip:
-                rule.skip -= 1
-                continue
-            rule.times -= 1
-            struck.append(rule)
-        if struck:
-            self.rules = [rule for rule in self.rules if rule.times != 0]
-        return struck

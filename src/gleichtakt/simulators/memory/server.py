@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import msgspec
 
-from gleichtakt.simulators.memory.control import serve_control
+from gleichtakt.simulators.control import serving
+from gleichtakt.simulators.memory.control import control_of
 from gleichtakt.simulators.memory.state import Failure, Lost, Simulator
 
 MAX_LINE = 64_000_000
@@ -134,8 +135,8 @@ async def start(
     url = f"memory://{host}:{server.sockets[0].getsockname()[1]}"
     try:
         if control:
-            async with serve_control(held, host, control_port) as address:
-                yield Running(held, url, address, sessions)
+            async with serving(control_of(held).routes(), host=host, port=control_port) as address:
+                yield Running(held, url, f"{address}/_sim/", sessions)
         else:
             yield Running(held, url, "", sessions)
     finally:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
 import msgspec
 
-from gleichtakt.simulators.memory.faults import Fault, Faults
+from gleichtakt.simulators.clock import Clock
+from gleichtakt.simulators.faults import Faults
+from gleichtakt.simulators.memory.faults import Fault
 from gleichtakt.simulators.memory.variants import EXACT, VARIANTS, Document, Refused, Variant, stored
 
 ACCOUNTS: Mapping[str, str] = {"sync": "sync-password"}  # who may sign in, unless told otherwise
@@ -137,21 +139,16 @@ class Simulator:
         """Begin empty; mailboxes and calendars appear when first asked for."""
         self.page_size, self.accounts = page_size, dict(accounts)
         self.folders: dict[tuple[str, str], Folder] = {}
-        self.faults = Faults()
+        self.faults: Faults[Fault] = Faults()
         self.outbox: list[dict[str, Any]] = []
         self.ledger: deque[dict[str, Any]] = deque(maxlen=100_000)
         self.calls: Counter[str] = Counter()
         self.refused_logins = 0
         self.under_way: dict[str, Counter[int]] = {}  # mailbox -> client -> calls whose answer is still to go out
         self.overlaps: list[dict[str, Any]] = []  # two clients at work on one mailbox at the same time
-        self.clock_offset = timedelta()
-        self.frozen_at: datetime | None = None
+        self.clock = Clock()
 
     # --- for tests and the control interface -----------------------------------------------------------------------
-
-    def now(self) -> datetime:
-        """Give this system's own time, which may differ from ours or stand still."""
-        return self.frozen_at or datetime.now(UTC) + self.clock_offset
 
     def folder(self, mailbox: str, calendar: str = "", variant: str | Variant = EXACT) -> Folder:
         """Give a calendar, made in the given variant if it is new."""
@@ -240,7 +237,7 @@ class Simulator:
     def _write(self, folder: Folder, thing: Thing, document: Document) -> None:
         thing.raw, thing.is_spoilt = _fits(folder.variant, _encode(document)), False
         thing.position = folder.record(thing.href)
-        thing.modified_at = self.now().isoformat()
+        thing.modified_at = self.clock.now().isoformat()
 
     # --- for clients -----------------------------------------------------------------------------------------------
 
@@ -286,7 +283,7 @@ class Simulator:
         if fault.do == "lost":
             raise Lost
         if fault.do == "throttle":
-            until = fault.until or self.now() + timedelta(seconds=fault.seconds)
+            until = fault.until or self.clock.now() + timedelta(seconds=fault.seconds)
             raise Failure("busy", until=until.isoformat())
         if fault.do in ("failure", "login", "forbidden", "no_calendar", "cursor"):
             raise Failure(fault.do)
