@@ -19,6 +19,8 @@ from gleichtakt.simulators.caldav.state import Folder, Thing
 from gleichtakt.simulators.feed.state import Feed
 
 WRITES = ("create", "update", "delete")
+#: Both sides say everything to each other, and a deletion follows at once.
+FULL: dict[str, Any] = {"outbound_detail": "full", "inbound_detail": "full", "delete_grace_minutes": 0}
 
 
 @dataclass
@@ -139,7 +141,7 @@ class Feeds:
     def publish(self, published: Feed, *series: Series) -> None:
         """Serve exactly these events from now on."""
         published.items = [item for one in series for item in item_of(one)]
-        published.changed_at = self.simulator.now()
+        published.changed_at = self.simulator.clock.now()
 
 
 @asynccontextmanager

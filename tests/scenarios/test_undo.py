@@ -7,8 +7,7 @@ from typing import Any
 
 from tests.engine import Engine, meeting
 from tests.scenarios.desk import Desk
-
-FULL = {"outbound_detail": "full", "inbound_detail": "full", "delete_grace_minutes": 0}
+from tests.scenarios.places import FULL
 
 
 async def undo_last(world: Engine, desk: Desk) -> dict[str, Any]:

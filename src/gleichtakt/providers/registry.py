@@ -19,6 +19,7 @@ CLASSES: Mapping[str, str] = {
     "memory": "gleichtakt.providers.memory:Memory",
     "memory+lossy": "gleichtakt.providers.memory:LossyMemory",
     "memory+normalising": "gleichtakt.providers.memory:NormalisingMemory",
+    "memory+patterned": "gleichtakt.providers.memory:PatternedMemory",
 }
 
 

@@ -294,7 +294,7 @@ class PairRow:
     hold_id: UUID | None
     verdict: str
     attempt: int
-    writes: list[float]
+    writes: list[list[Json]]  # ours of late, as `sync.breaker` keeps them
     series_version: int
     # ours
     version: int | None
@@ -314,14 +314,18 @@ class PairRow:
     gone: bool
     is_organizer: bool
     response: str
+    has_moved: bool  # theirs, since both sides last agreed
     seen_at: datetime | None
+    problem_code: str  # why it was put aside, or has no copy
 
 
 _PAIR = """
 select p.series_id, p.href, p.base_ours::text, p.base_theirs::text, p.made_by_us, p.state, p.hold_id, p.verdict, p.attempt,
        p.writes::text, p.series_version, s.version, s.document, s.origin, s.origin_link_id, s.deleted_at, s.updated_at,
        coalesce(s.uid, ''), s.starts_at, s.ends_at, o.href is not null, coalesce(o.etag, ''), o.document, coalesce(o.reason, ''),
-       coalesce(o.gone, true), coalesce(o.is_organizer, true), coalesce(o.response, 'none'), o.seen_at
+       coalesce(o.gone, true), coalesce(o.is_organizer, true), coalesce(o.response, 'none'),
+       coalesce(o.gone or o.etag <> p.etag, false), o.seen_at,
+       p.problem_code
 from pairing p
 left join series s on s.resource_id = p.resource_id and s.id = p.series_id
 left join observed o on o.resource_id = p.resource_id and o.link_id = p.link_id and o.href = p.href
@@ -450,14 +454,15 @@ async def spread(connection: AsyncConnection, link: LinkRow) -> None:
 
 _SETTLE = text("""
 insert into pairing (resource_id, link_id, series_id, href, remote_uid, etag, series_version, base_ours, base_theirs,
-                     made_by_us, stale, state)
+                     made_by_us, stale, state, writes)
 values (:resource_id, :link_id, :series_id, :href, :remote_uid, :etag, :series_version, cast(:base_ours as jsonb),
-        cast(:base_theirs as jsonb), :made_by_us, false, 'linked')
+        cast(:base_theirs as jsonb), :made_by_us, false, 'linked', cast(:wrote as jsonb))
 on conflict (resource_id, link_id, series_id) do update set href = excluded.href,
   remote_uid = case when excluded.remote_uid = '' then pairing.remote_uid else excluded.remote_uid end,
   etag = excluded.etag, series_version = excluded.series_version, base_ours = excluded.base_ours,
   base_theirs = excluded.base_theirs, made_by_us = pairing.made_by_us or excluded.made_by_us, intent = null, hold_id = null,
   verdict = '', attempt = 0, retry_at = null, problem_code = '', state = 'linked',
+  writes = jsonb_path_query_array(pairing.writes || excluded.writes, '$[last-59 to last]'),
   stale = exists (select from series s where s.resource_id = pairing.resource_id and s.id = pairing.series_id
                   and s.version <> excluded.series_version)
 """)
@@ -473,10 +478,20 @@ async def in_step(connection: AsyncConnection, link: LinkRow, series_ids: Sequen
     """Note that there is nothing to do for these pairings as both sides stand."""
     if series_ids:
         await connection.execute(
-            text("""update pairing set stale = false, attempt = 0, retry_at = null, verdict = ''
+            text("""update pairing set stale = false, attempt = 0, retry_at = null, verdict = '', problem_code = '',
+                      state = case when state <> 'parked' then state when href is null then 'open' else 'linked' end
                     where resource_id = :resource_id and link_id = :link_id and series_id = any(cast(:ids as uuid[])) and intent is null"""),
             {"resource_id": link.resource_id, "link_id": link.id, "ids": list(series_ids)},
         )
+
+
+async def refuse(connection: AsyncConnection, link: LinkRow, series_id: UUID, code: str) -> None:
+    """Note why a series can have no copy there."""
+    await connection.execute(
+        text("""update pairing set problem_code = :code where resource_id = :resource_id and link_id = :link_id
+                and series_id = :series_id"""),
+        {"resource_id": link.resource_id, "link_id": link.id, "series_id": series_id, "code": code},
+    )
 
 
 async def planned(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> None:
@@ -490,7 +505,7 @@ async def planned(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[st
 
 
 async def unpair(connection: AsyncConnection, link: LinkRow, series_id: UUID, *, forget: bool) -> None:
-    """Let go of a copy that no longer exists; *forget* drops the row, else it stays as «no copy there»."""
+    """Let go of a copy that no longer exists; *forget* drops the row, else it is planned again as «no copy there»."""
     given = {"resource_id": link.resource_id, "link_id": link.id, "series_id": series_id}
     where = "where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"
     if forget:
@@ -498,7 +513,7 @@ async def unpair(connection: AsyncConnection, link: LinkRow, series_id: UUID, *,
     else:
         await connection.execute(
             text(f"""update pairing set href = null, etag = '', base_ours = null, base_theirs = null, intent = null,
-                     hold_id = null, verdict = '', stale = false, made_by_us = false, state = 'open' {where}"""),
+                     hold_id = null, verdict = '', stale = true, made_by_us = false, state = 'open' {where}"""),
             given,
         )
 

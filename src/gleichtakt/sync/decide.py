@@ -490,8 +490,9 @@ def _create_there(case: Case, why: str, loser: Flat | None = None) -> Outcome:
     projected = _projected(case)
     if isinstance(projected, Withheld):
         if case.view.base is None:
-            return Outcome(notes=(projected.reason,))
-        return _one(case.action(Side.PROVIDER, Verb.UNLINK, projected.reason), notes=(projected.reason,))
+            return Outcome(notes=(projected.reason,), refused=_refused(projected))
+        gone = _one(case.action(Side.PROVIDER, Verb.UNLINK, projected.reason), notes=(projected.reason,))
+        return replace(gone, refused=_refused(projected))
     flat = flatten(projected)
     action = case.action(
         Side.PROVIDER,
@@ -504,6 +505,11 @@ def _create_there(case: Case, why: str, loser: Flat | None = None) -> Outcome:
         mails=_mails(case, projected),
     )
     return _one(action, notes=_degraded(case, projected))
+
+
+def _refused(withheld: Withheld) -> str:
+    """Give the code of what is not possible there; what policy wants is no news to anybody."""
+    return "" if withheld.by_policy else withheld.reason
 
 
 def _degraded(case: Case, projected: Series) -> tuple[str, ...]:
@@ -719,8 +725,10 @@ def _closed_deleted(case: Case) -> Outcome:
 def _withheld(case: Case, withheld: Withheld) -> Outcome:
     """The other side may not or cannot hold ours: a copy that we made there goes, another one stays as it is."""
     notes = (withheld.reason,)
-    if case.terms.out is not Flow.OPEN or not case.view.made_by_us or case.role is Role.FOREIGN:
+    if case.terms.out is not Flow.OPEN:
         return Outcome(notes=notes)
+    if not case.view.made_by_us or case.role is Role.FOREIGN:
+        return Outcome(notes=notes, refused=_refused(withheld))
     if case.view.verdict is Verdict.RESTORE:
         return _one(case.action(Side.PROVIDER, Verb.UNLINK, "sync.copy_kept"), notes=notes)
     return replace(_delete_there(case, withheld.reason), notes=notes)

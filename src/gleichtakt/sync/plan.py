@@ -202,13 +202,15 @@ class Outcome:
 
     The order counts: each action's base says what is agreed once it and those before it are done. Where one fails or is
     held, the ones after it are not done either; the next plan finds what is left.
-    wait_until_grace: a remote deletion is not acted on before its grace is over; look again then.
+    wait_until_grace: a remote deletion is not acted on before its grace is over; look again then. refused: code of why
+    the other side cannot hold ours at all, which somebody has to know.
     """
 
     actions: tuple[Action, ...] = ()
     clash: Clash | None = None
     wait_until_grace: bool = False
     notes: tuple[str, ...] = field(default=())  # codes of sentences.sync worth a line in the log: degraded, exploded …
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -400,7 +400,7 @@ def outward(
     language: Language = "de",
 ) -> Series | Withheld:
     """Say what the other side may and can hold of a series of ours, or why it gets none."""
-    reason = _forbidden(series, role, policy, limits) or _impossible(series, limits)
+    reason = _forbidden(series, role, policy, limits) or (_impossible(series, limits) if role is not Role.FOREIGN else None)
     if reason:
         return reason
     if role is not Role.FOREIGN:

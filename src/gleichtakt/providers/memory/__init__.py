@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from gleichtakt.providers.memory.client import Client
 from gleichtakt.providers.memory.wire import ALL_FIELDS
-from gleichtakt.providers.protocol import Abilities, Ability
+from gleichtakt.providers.protocol import Abilities, Ability, Recurrence
 
 EXACT = Abilities(
     can=Ability.READ | Ability.WRITE | Ability.SINGLE_OCCURRENCES | Ability.SILENT_ATTENDEES | Ability.CHEAP_POLL,
@@ -30,6 +30,7 @@ LOSSY = replace(
     last_year=2200,
 )
 NORMALISING = replace(EXACT, caller_uid=False)
+PATTERNED = replace(EXACT, recurrence=Recurrence.EXCHANGE)
 
 
 class Memory(Client):
@@ -51,3 +52,10 @@ class NormalisingMemory(Client):
 
     abilities: ClassVar[Abilities] = NORMALISING
     variant: ClassVar[str] = "normalising"
+
+
+class PatternedMemory(Client):
+    """Repeats events only by the patterns that Exchange has."""
+
+    abilities: ClassVar[Abilities] = PATTERNED
+    variant: ClassVar[str] = "patterned"

@@ -1,7 +1,8 @@
-"""The three ways in which a simulated calendar stores what it is sent, as data.
+"""The ways in which a simulated calendar stores what it is sent, as data.
 
 `exact` keeps everything. `lossy` holds less than we do and says so in its abilities. `normalising` holds everything,
-but writes it its own way: other UIDs, tidied texts, sorted lists, no markers.
+but writes it its own way: other UIDs, tidied texts, sorted lists, no markers. `patterned` repeats events only by the
+patterns that Exchange has.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from gleichtakt.model.document import read_point
+from gleichtakt.model.exchange_pattern import NotExpressible, to_pattern
 
 Document = dict[str, Any]  # a series or an override in the JSON of `model.document`
 
@@ -29,6 +33,7 @@ class Variant:
     named_zones_only: bool = False
     years: tuple[int, int] = (1, 9999)
     max_bytes: int | None = None
+    patterns_only: bool = False
 
 
 def _one_line(text: str) -> str:
@@ -71,7 +76,8 @@ NORMALISING = Variant(
     keeps_uid=False,
     keeps_marker=False,
 )
-VARIANTS: Mapping[str, Variant] = {variant.name: variant for variant in (EXACT, LOSSY, NORMALISING)}
+PATTERNED = Variant("patterned", patterns_only=True)
+VARIANTS: Mapping[str, Variant] = {variant.name: variant for variant in (EXACT, LOSSY, NORMALISING, PATTERNED)}
 
 
 class Refused(Exception):
@@ -83,9 +89,17 @@ def stored(variant: Variant, document: Document) -> Document:
     kept = _kept(variant, document)
     recurrence = kept.get("recurrence")
     if recurrence:
+        if variant.patterns_only and not _has_pattern(recurrence, kept["start"]):
+            raise Refused("recurrence unknown")
         overrides = [_kept(variant, override) for override in recurrence["overrides"]]
         kept["recurrence"] = {**recurrence, "overrides": overrides}
     return kept
+
+
+def _has_pattern(recurrence: Mapping[str, Any], start: Document) -> bool:
+    if not recurrence["rrule"] or recurrence["rdate"]:
+        return False
+    return not isinstance(to_pattern(recurrence["rrule"], read_point(start, "start")), NotExpressible)
 
 
 def _kept(variant: Variant, document: Document) -> Document:

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gleichtakt import errors
+from gleichtakt.errors import Permanent, Scope
 from gleichtakt.model.event import Sensitivity, Series
 from gleichtakt.store import calendars, levels, passes, records
 from gleichtakt.store.database import new_id
 from gleichtakt.store.passes import PairRow
-from gleichtakt.sync import decide, guards
+from gleichtakt.sync import breaker, decide, guards
 from gleichtakt.sync.plan import (
     Action,
     Base,
@@ -179,7 +183,10 @@ async def _store_pairs(
     released: list[UUID] = []
     actions: list[dict[str, Any]] = []
     clashes: list[tuple[PairRow, Outcome]] = []
+    refused = [(row, found.refused) for row, found in outcomes if found.refused and not found.actions]
     waiting: list[PairRow] = []
+    looping: list[tuple[PairRow, Looping]] = []
+    now = work.now.timestamp()
     for row, found in outcomes:
         effects = found.actions
         if row.series_id in held:
@@ -195,8 +202,11 @@ async def _store_pairs(
             quiet.append(row)
             if row.state == "conflict":
                 settled.append(row.series_id)
+        elif not work.dry and (loop := _loop_of(row, effects, now)) is not None:
+            looping.append((row, loop))
         else:
             facts = {
+                "answers": _answers(row, effects, now),
                 "expect": row.etag,
                 "version": row.version,
                 "origin": row.origin or "app",
@@ -221,11 +231,14 @@ async def _store_pairs(
             connection, work.link, [row.href for row in quiet if row.href and row.gone and row.deleted_at is not None]
         )
         await records.close_conflicts(connection, work.link, settled, "agreed")
+        await _tell_refused(work, connection, refused, quiet)
         grace = timedelta(minutes=work.policy.delete_grace_minutes)
         for row in waiting:
             until = (row.seen_at or work.now) + grace
             await passes.set_aside(connection, work.link, row.series_id, row.state, until=until)
             work.postponed += 1
+        for row, loop in looping:
+            await _rest(work, connection, row, loop)
         for row, found in clashes:
             if found.clash is None:
                 continue
@@ -240,6 +253,66 @@ async def _store_pairs(
             )
             await passes.set_aside(connection, work.link, row.series_id, "conflict")
             work.conflicts += 1
+
+
+async def _tell_refused(work: Pass, connection: Any, refused: Sequence[tuple[PairRow, str]], quiet: Sequence[PairRow]) -> None:
+    """List what the other side cannot hold, and take off the list what is in step again."""
+    still = {row.series_id for row, _ in refused}
+    mended = [row.series_id for row in quiet if row.problem_code and row.series_id not in still]
+    if mended:
+        await records.close_problems(connection, work.link, series_ids=mended)
+    for row, code in refused:
+        trouble = Permanent(code, Scope.SERIES)
+        await passes.refuse(connection, work.link, row.series_id, code)
+        await records.open_problem(connection, work.link, trouble, series_id=row.series_id, event_start=row.starts_at)
+        work.problems.append({"code": code, "series_id": str(row.series_id), "side": "provider"})
+
+
+@dataclass(frozen=True, slots=True)
+class Looping:
+    """A side of an event that may not be written for a while."""
+
+    side: Side
+    until: datetime
+    writes: int
+
+
+def _loop_of(row: PairRow, actions: Sequence[Action], now: float) -> Looping | None:
+    """Say whether a write would go on with a loop. What a person has decided is written, and so is a deletion: it ends one."""
+    writes = breaker.read_writes(row.writes, now)
+    if not writes or row.verdict:
+        return None
+    for action in actions:
+        until = breaker.closed_until(writes, action.side) if action.verb in (Verb.CREATE, Verb.UPDATE) else None
+        if until is not None:
+            number = sum(written.side is action.side for written in writes)
+            return Looping(action.side, datetime.fromtimestamp(until, UTC), number)
+    return None
+
+
+def _answers(row: PairRow, actions: Sequence[Action], now: float) -> list[str]:
+    """Name the sides at which what is written now answers a movement there."""
+    writes = breaker.read_writes(row.writes, now)
+    moved = {Side.PROVIDER: row.has_moved, Side.APP: row.version != row.series_version}
+    return [action.side.value for action in actions if breaker.answers(writes, action.side, has_moved=moved[action.side])]
+
+
+async def _rest(work: Pass, connection: AsyncConnection, row: PairRow, loop: Looping) -> None:
+    """Let an event in a loop rest, and say so; what moved meanwhile is merged afterwards."""
+    trouble = errors.Throttled("sync.loop", errors.Scope.SERIES, until=loop.until, writes=str(loop.writes))
+    await passes.postpone(connection, work.link, row.series_id, retry_at=loop.until, state=row.state, code=trouble.code)
+    await records.open_problem(
+        connection,
+        work.link,
+        trouble,
+        series_id=row.series_id,
+        href=row.href,
+        side=loop.side.value,
+        event_start=row.starts_at,
+        next_try_at=loop.until,
+    )
+    work.postponed += 1
+    work.problems.append({"code": trouble.code, "series_id": str(row.series_id), "side": loop.side.value})
 
 
 def _rows(
