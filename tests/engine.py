@@ -272,7 +272,9 @@ class Engine:
         """Let every pause and interval be over."""
         async with self.database.begin() as connection:
             await connection.execute(text("update link set due = now() where state not in ('paused', 'disconnected')"))
-            await connection.execute(text("update pairing set retry_at = null where retry_at is not null"))
+            await connection.execute(
+                text("update pairing set retry_at = null, writes = '[]' where retry_at is not null or writes <> '[]'")
+            )
             await connection.execute(text("update observed set retry_at = now() where retry_at is not null"))
             await connection.execute(text("update lane set due = now(), paused_until = null where owner is null"))
 

@@ -265,6 +265,15 @@ SENTENCES: dict[str, Sentence] = {
         "It is tried again by itself; if it stays so, report it with the log of that time.",
         "Der Versuch wird von selbst wiederholt; bleibt es dabei, bitte mit dem Protokoll dieser Zeit melden.",
     ),
+    "sync.loop": _why(
+        "This event was written {writes} times within an hour and changed by somebody else each time; "
+        "it looks like a loop with another program, so it rests until {until}.",
+        "Dieser Termin wurde innerhalb einer Stunde {writes}-mal geschrieben und jedes Mal von anderer Seite geändert; "
+        "das sieht nach einer Schleife mit einem anderen Programm aus, deshalb ruht er bis {until}.",
+        "Find what else changes it (another sync product, a rule, an add-in) and stop that; then try again.",
+        "Herausfinden, was ihn sonst noch ändert (ein anderes Abgleichprodukt, eine Regel, ein Add-in), und es abstellen; "
+        "danach erneut versuchen.",
+    ),
     "sync.clash": _why(
         "The same field was changed on both sides.",
         "Dasselbe Feld wurde auf beiden Seiten geändert.",

@@ -65,7 +65,7 @@ async def _unpark(connection: AsyncConnection, found: Problem) -> None:
     given = {"resource_id": found.resource_id, "link_id": found.link_id, "series_id": found.series_id, "href": found.href}
     if found.series_id is not None:
         await connection.execute(
-            text("""update pairing set stale = true, retry_at = null, attempt = 0,
+            text("""update pairing set stale = true, retry_at = null, attempt = 0, writes = '[]',
                       state = case when state <> 'parked' then state when href is null then 'open' else 'linked' end
                     where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
             given,

@@ -452,14 +452,15 @@ async def close_problems(
     hrefs: Sequence[str] = (),
     wider: bool = False,
 ) -> None:
-    """Close problems of series that are in step now; *wider*: those of the link and its connection as well.
+    """Close problems of series that are in step now, and of objects without one that can be read again.
 
-    What an undo could not bring back stays listed until somebody has read it.
+    wider: those of the link and its connection as well. What an undo could not bring back stays listed until somebody has read it.
     """
     await connection.execute(
         text("""update problem set state = 'resolved', last_at = now() where state = 'open' and organization_id = :organization_id
                 and code <> all(cast(:to_read as text[])) and (
-                  (link_id = :link_id and (series_id = any(cast(:ids as uuid[])) or href = any(cast(:hrefs as text[]))))
+                  (link_id = :link_id and (series_id = any(cast(:ids as uuid[]))
+                                              or (series_id is null and href = any(cast(:hrefs as text[])))))
                   or (cast(:wider as boolean) and scope <> 'series'
                       and (link_id = :link_id or (scope = 'account' and connection_id = :connection_id))))"""),
         {

@@ -14,7 +14,9 @@ from gleichtakt.model.event import Series
 from gleichtakt.providers.protocol import Etag, Href, IdempotencyKey, Seen, Stored
 from gleichtakt.store import calendars, passes, records
 from gleichtakt.store.passes import Paired
+from gleichtakt.sync.breaker import write_row
 from gleichtakt.sync.flat import flatten
+from gleichtakt.sync.plan import Side
 from gleichtakt.worker.link_pass.context import Pass
 from gleichtakt.worker.link_pass.observe import inward, observed_row
 
@@ -46,6 +48,7 @@ class Intent:
     number: int = 0
     why: str = ""
     ours_deleted: bool = False
+    answers: bool = False  # for the loop breaker
 
     def document(self) -> dict[str, Any]:
         """Give the form that is stored with the pairing."""
@@ -66,6 +69,7 @@ class Intent:
             "number": self.number,
             "why": self.why,
             "ours_deleted": self.ours_deleted,
+            "answers": self.answers,
         }
 
 
@@ -156,6 +160,7 @@ def _settled(work: Pass, item: Done) -> dict[str, Any]:
         "base_ours": passes.encode(agreed),
         "base_theirs": passes.encode(theirs),
         "made_by_us": intent.verb == "create",
+        "wrote": passes.encode([write_row(Side.PROVIDER, work.now.timestamp(), intent.answers)]),
     }
 
 

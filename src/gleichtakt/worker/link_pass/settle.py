@@ -17,6 +17,7 @@ from gleichtakt.model.event import Series
 from gleichtakt.store import calendars, passes, records
 from gleichtakt.store.calendars import Write
 from gleichtakt.store.records import ActionRow
+from gleichtakt.sync.breaker import write_row
 from gleichtakt.sync.plan import Action, Side, Verb, read_action
 from gleichtakt.worker.link_pass.context import Pass
 from gleichtakt.worker.link_pass.effects import VERBS, Done, Intent, perform, record
@@ -101,14 +102,10 @@ async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> N
         await records.mark_actions(connection, plan_id, moved, "skipped")
         for series_id, trouble in written.troubles.items():
             await records.open_problem(connection, link, trouble, series_id=series_id, side="app")
-        ids = [row.series_id for row in going if row.series_id and _keeps(row)]
-        await records.close_problems(
-            connection,
-            link,
-            series_ids=[found for found in ids if found not in written.troubles],
-            hrefs=[row.href for row in going if row.href],
-        )
-        await records.close_conflicts(connection, link, ids, "agreed")
+        done = [row.series_id for row in going if row.series_id and row.series_id not in written.troubles]
+        await records.close_problems(connection, link, series_ids=done, hrefs=[row.href for row in going if row.href])
+        kept = [row.series_id for row in going if row.series_id and _keeps(row)]
+        await records.close_conflicts(connection, link, kept, "agreed")
     for row in going:
         if actions[row.number].is_effect:
             work.counts[f"app.{VERBS[row.verb]}"] += 1
@@ -135,7 +132,13 @@ def _agreed(work: Pass, row: ActionRow, action: Action, versions: dict[UUID, int
         "base_ours": passes.encode(action.agreed.ours),
         "base_theirs": passes.encode(action.agreed.theirs),
         "made_by_us": bool(row.action.get("made_by_us", False)),
+        "wrote": passes.encode([write_row(Side.APP, work.now.timestamp(), _answers(row))] if action.is_effect else []),
     }
+
+
+def _answers(row: ActionRow) -> bool:
+    """Say whether a write answers a movement of the side it goes to, as the plan saw it."""
+    return row.side in row.action.get("answers", ())
 
 
 # --- their side --------------------------------------------------------------------------------------------------
@@ -178,6 +181,7 @@ def _intent(plan_id: UUID, row: ActionRow) -> Intent:
         number=row.number,
         why=row.why,
         ours_deleted=facts["ours_gone"],
+        answers=_answers(row),
     )
 
 
