@@ -7,10 +7,12 @@ from typing import Annotated, Final
 
 import typer
 
-from gleichtakt.commands.telling import USAGE, command, either, say
+from gleichtakt.commands.telling import command, either, say
+from gleichtakt.commands.words import Commands, declared, wrong_use
 
 cli = typer.Typer(
     name="gleichtakt",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -20,17 +22,31 @@ cli = typer.Typer(
         "Hält die Kalender einer Anwendung mit den Kalendern im Gleichtakt, die Menschen schon benutzen.",
         "Keeps the calendars of an application in two-way step with the calendars people already use.",
     ),
+    epilog=either(
+        "Ende: 0 erledigt, 1 Probleme gefunden, 2 falscher Aufruf, 130 abgebrochen. Einstellungen stehen in der Umgebung"
+        " (GLEICHTAKT_…) oder in gleichtakt.toml; Farbe unterbleibt mit NO_COLOR.",
+        "Exit status: 0 done, 1 problems found, 2 wrong use, 130 interrupted. Settings come from the environment"
+        " (GLEICHTAKT_…) or gleichtakt.toml; NO_COLOR turns colour off.",
+    ),
 )
 
 WAIT_SECONDS: Final = 600.0
 
+LINK_HELP: Final = either("Kennung, Ressource, Postfach oder Kalender.", "An id, a resource, a mailbox or a calendar.")
+
 AsJson = Annotated[
-    bool, typer.Option("--json", help=either("Ergebnis als JSON, eine Zeile.", "Print the result as one line of JSON."))
+    bool, typer.Option("--json", help=either("Das Ergebnis als eine Zeile JSON.", "Print the result as one line of JSON."))
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help=either("Nur zeigen, was geschähe.", "Only show what would happen."))]
 Wait = Annotated[
     float,
-    typer.Option("--wait", help=either("Sekunden, die auf das Ende gewartet wird.", "Seconds to wait for the end."), min=0),
+    typer.Option(
+        "--wait",
+        help=either("So lange wird auf das Ende gewartet; sonst 600.", "How long to wait for the end; else 600."),
+        metavar=either("SEKUNDEN", "SECONDS"),
+        show_default=False,
+        min=0,
+    ),
 ]
 
 
@@ -52,24 +68,23 @@ def main(
     """Take what stands before the command."""
 
 
-@cli.command(
-    help=either(
-        "Webserver und Worker in einem Prozess, mit eigener Datenbank, wenn keine genannt ist.",
-        "Web server and worker in one process, with a database of its own unless one is named.",
-    )
+@declared(
+    cli,
+    "Alles in einem Prozess: Webserver und Worker. Die eigene Datenbank läuft mit, wenn GLEICHTAKT_DATABASE_URL keine nennt.",
+    "Everything in one process: web server and worker. It runs a database of its own unless GLEICHTAKT_DATABASE_URL names one.",
 )
 def serve(as_json: AsJson = False) -> None:
     """Run everything."""
     _serve(web=True, worker=True, as_json=as_json)
 
 
-@cli.command(help=either("Nur der Webserver.", "The web server alone."))
+@declared(cli, "Nur der Webserver.", "The web server alone.")
 def web(as_json: AsJson = False) -> None:
     """Run the web server."""
     _serve(web=True, worker=False, as_json=as_json)
 
 
-@cli.command(help=either("Nur ein Worker.", "A worker alone."))
+@declared(cli, "Nur ein Worker; mehrere teilen sich die Arbeit.", "A worker alone; several share the work.")
 def work(as_json: AsJson = False) -> None:
     """Run a worker."""
     _serve(web=False, worker=True, as_json=as_json)
@@ -87,18 +102,19 @@ def _serve(*, web: bool, worker: bool, as_json: bool) -> None:
     )
 
 
-@cli.command(
-    help=either(
-        "Vorführung: eine Beispielfirma mit einem echten CalDAV-Server, in einem eigenen Ordner.",
-        "Demonstration: an example firm with a real CalDAV server, in a folder of its own.",
-    )
+@declared(
+    cli,
+    "Vorführung mit Beispielfirma und CalDAV-Server. Alles liegt in einem eigenen Ordner und endet mit dem Prozess.",
+    "Demonstration with an example firm and a CalDAV server. Everything is in a folder of its own and ends with the process.",
 )
 def demo(
     as_json: AsJson = False,
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--folder", help=either("Ordner für alle Daten; sonst ein vorläufiger.", "Folder for all data; else a temporary one.")
+            "--folder",
+            metavar="FOLDER",
+            help=either("Ordner für alle Daten; sonst ein vorläufiger.", "Folder for all data; else a temporary one."),
         ),
     ] = None,
 ) -> None:
@@ -108,7 +124,7 @@ def demo(
     _end(command(lambda settings: demonstration.demo(settings, folder=folder, as_json=as_json), as_json=as_json, is_service=True))
 
 
-@cli.command(help=either("Die Datenbank auf den Stand dieser Version bringen.", "Bring the database to this version."))
+@declared(cli, "Die Datenbank auf den Stand dieser Version bringen.", "Bring the database to this version.")
 def migrate(as_json: AsJson = False) -> None:
     """Upgrade the schema."""
     from gleichtakt.commands import keeping
@@ -116,9 +132,13 @@ def migrate(as_json: AsJson = False) -> None:
     _end(command(lambda settings: keeping.migrate(settings, as_json=as_json), as_json=as_json))
 
 
-@cli.command(help=either("Verknüpfungen jetzt abgleichen.", "Make a pass over links now."))
+@declared(
+    cli,
+    "Verknüpfungen jetzt abgleichen. Läuft ein Worker, so macht er die Arbeit.",
+    "Sync links now. A running worker does the work.",
+)
 def sync(
-    links: Annotated[list[str] | None, typer.Argument(metavar="[LINK…]", show_default=False)] = None,
+    links: Annotated[list[str] | None, typer.Argument(metavar="LINK", show_default=False, help=LINK_HELP)] = None,
     every: Annotated[bool, typer.Option("--all", help=either("Alle Verknüpfungen.", "All links."))] = False,
     dry_run: DryRun = False,
     wait: Wait = WAIT_SECONDS,
@@ -128,49 +148,95 @@ def sync(
     from gleichtakt.commands import syncing
 
     if bool(links) == every:
-        say(either("Verknüpfungen nennen oder --all angeben.", "Name links or give --all."))
-        raise typer.Exit(USAGE)
+        wrong_use("Verknüpfungen nennen oder --all angeben.", "Name links or give --all.")
     names = links or []
     _end(command(lambda settings: syncing.sync(settings, names, dry_run=dry_run, seconds=wait, as_json=as_json), as_json=as_json))
 
 
-@cli.command(help=either("Zeigen, was ein Abgleich täte, ohne etwas zu ändern.", "Show what a pass would do, changing nothing."))
-def plan(link: Annotated[str, typer.Argument(metavar="LINK")], wait: Wait = WAIT_SECONDS, as_json: AsJson = False) -> None:
+@declared(cli, "Zeigen, was ein Abgleich täte. Geändert wird nichts.", "Show what a pass would do. Nothing is changed.")
+def plan(
+    link: Annotated[str, typer.Argument(metavar="LINK", help=LINK_HELP)], wait: Wait = WAIT_SECONDS, as_json: AsJson = False
+) -> None:
     """Plan one link."""
     from gleichtakt.commands import syncing
 
     _end(command(lambda settings: syncing.plan(settings, link, seconds=wait, as_json=as_json), as_json=as_json))
 
 
-@cli.command(
-    help=either(
-        "Eine Verbindung Schritt für Schritt prüfen: Name, Netz, TLS, Anmeldung, Rechte, ein Testeintrag.",
-        "Check a connection step by step: name, network, TLS, login, rights, a test item.",
-    )
+@declared(
+    cli,
+    "Zeigen, wie es den Verknüpfungen geht. Was auf einen Menschen wartet, steht mit Ursache und Abhilfe dabei.",
+    "Show how the links are. What waits for a person is told with cause and remedy.",
+)
+def status(
+    links: Annotated[list[str] | None, typer.Argument(metavar="LINK", show_default=False, help=LINK_HELP)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell how things are."""
+    from gleichtakt.commands import looking
+
+    _end(command(lambda settings: looking.status(settings, links or [], as_json=as_json), as_json=as_json))
+
+
+@declared(
+    cli,
+    "Zurücknehmen, was ein Lauf geschrieben hat. Es gelten dieselben Sicherungen; spätere Änderungen bleiben.",
+    "Take back what a run wrote. The same guards hold; later edits stay.",
+)
+def undo(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=either("Kennung des Laufs.", "Id of the run."))],
+    wait: Wait = WAIT_SECONDS,
+    as_json: AsJson = False,
+) -> None:
+    """Undo a run."""
+    from gleichtakt.commands import syncing
+
+    _end(command(lambda settings: syncing.undo(settings, run, seconds=wait, as_json=as_json), as_json=as_json))
+
+
+@declared(
+    cli,
+    "Eine Verbindung Schritt für Schritt prüfen. Angeschaut werden Name, Netz, Verschlüsselung,"
+    " Anmeldung, Rechte, Änderungen, Uhr und ein Testeintrag, der gleich wieder verschwindet.",
+    "Check a connection step by step. It looks at name, network, encryption, sign-in, rights, changes,"
+    " clock and a test item that is removed at once.",
 )
 def doctor(
-    connection: Annotated[str | None, typer.Argument(metavar="[CONNECTION]", show_default=False)] = None,
-    provider: Annotated[str, typer.Option("--provider", help="caldav, feed, …")] = "",
-    server: Annotated[str, typer.Option("--server", help=either("Adresse des Servers.", "Address of the server."))] = "",
-    username: Annotated[str, typer.Option("--username", help=either("Benutzername.", "User name."))] = "",
+    connection: Annotated[
+        str | None, typer.Argument(metavar="CONNECTION", show_default=False, help=either("Kennung oder Name.", "Its id or name."))
+    ] = None,
+    provider: Annotated[str, typer.Option("--provider", metavar="NAME", help="caldav, feed, …")] = "",
+    server: Annotated[
+        str, typer.Option("--server", metavar="URL", help=either("Adresse des Servers.", "Address of the server."))
+    ] = "",
+    username: Annotated[str, typer.Option("--username", metavar="NAME", help=either("Benutzername.", "User name."))] = "",
     password: Annotated[
         str,
         typer.Option(
             "--password",
+            metavar="TEXT",
             envvar="GLEICHTAKT_DOCTOR_PASSWORD",
             help=either("Passwort; besser über die Umgebung.", "Password; better given through the environment."),
             show_default=False,
         ),
     ] = "",
-    mailbox: Annotated[str, typer.Option("--mailbox", help=either("Postfach.", "Mailbox."))] = "",
+    mailbox: Annotated[str, typer.Option("--mailbox", metavar="NAME", help=either("Postfach.", "Mailbox."))] = "",
     calendar: Annotated[
         str,
-        typer.Option("--calendar", help=either("Kalender für den Testeintrag.", "Calendar for the test item.")),
+        typer.Option("--calendar", metavar="PATH", help=either("Kalender für den Testeintrag.", "Calendar for the test item.")),
     ] = "",
     ca_file: Annotated[
         Path | None,
-        typer.Option("--ca-file", help=either("Eigene Zertifizierungsstelle (PEM).", "Own certificate authority (PEM).")),
+        typer.Option(
+            "--ca-file", metavar="FILE", help=either("Eigene Zertifizierungsstelle (PEM).", "Own certificate authority (PEM).")
+        ),
     ] = None,
+    pin: Annotated[
+        str,
+        typer.Option(
+            "--pin", metavar="HEX", help=either("SHA-256 des Zertifikats, das gilt.", "SHA-256 of the certificate to trust.")
+        ),
+    ] = "",
     allow_insecure: Annotated[
         bool, typer.Option("--allow-insecure", help=either("Auch ohne TLS.", "Without TLS as well."))
     ] = False,
@@ -180,13 +246,12 @@ def doctor(
     from gleichtakt.commands import doctoring
 
     if bool(connection) == bool(provider):
-        say(either("Eine Verbindung oder --provider und --server angeben.", "Give a connection, or --provider and --server."))
-        raise typer.Exit(USAGE)
-    given = doctoring.Given(provider, server, username, password, mailbox, calendar, ca_file, allow_insecure)
+        wrong_use("Eine Verbindung oder --provider und --server angeben.", "Give a connection, or --provider and --server.")
+    given = doctoring.Given(provider, server, username, password, mailbox, calendar, ca_file, pin, allow_insecure)
     _end(command(lambda settings: doctoring.doctor(settings, connection or "", given, as_json=as_json), as_json=as_json))
 
 
-@cli.command(help=either("Die Konfiguration aus einer YAML-Datei anwenden.", "Apply the configuration from a YAML file."))
+@declared(cli, "Die Konfiguration aus einer YAML-Datei anwenden.", "Apply the configuration from a YAML file.")
 def apply(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help=either("YAML-Datei, - für Standardeingabe.", "YAML file, - for standard input."))
@@ -210,11 +275,10 @@ def apply(
     )
 
 
-@cli.command(
-    help=either(
-        "Die Konfiguration als YAML ausgeben, Geheimnisse nur als Verweise.",
-        "Print the configuration as YAML, secrets as references.",
-    )
+@declared(
+    cli,
+    "Die Konfiguration als YAML ausgeben. Geheimnisse erscheinen nur als Verweise.",
+    "Print the configuration as YAML. Secrets appear as references only.",
 )
 def export() -> None:
     """Export the configuration."""
@@ -223,17 +287,27 @@ def export() -> None:
     _end(command(configuring.export, as_json=False))
 
 
-@cli.command(
-    help=either(
-        "Ein nachgestelltes Kalendersystem starten, mit Fehlern auf Bestellung.",
-        "Run a simulated calendar system, with faults on demand.",
-    )
+@declared(
+    cli,
+    "Ein nachgestelltes Kalendersystem starten. Fehler lassen sich unter /_sim/ bestellen.",
+    "Run a simulated calendar system. Faults are ordered under /_sim/.",
 )
 def simulate(
-    system: Annotated[str, typer.Argument(metavar="caldav|feed|memory")],
-    port: Annotated[int, typer.Option("--port", help=either("0: ein freier.", "0: any free one."), min=0, max=65535)] = 0,
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="caldav, feed, memory")],
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port",
+            metavar="PORT",
+            help=either("Sonst irgendein freier.", "Else any free one."),
+            show_default=False,
+            min=0,
+            max=65535,
+        ),
+    ] = 0,
     seed: Annotated[
-        Path | None, typer.Option("--seed", help=either("JSON-Datei mit dem Anfangszustand.", "JSON file to begin with."))
+        Path | None,
+        typer.Option("--seed", metavar="FILE", help=either("JSON-Datei mit dem Anfangszustand.", "JSON file to begin with.")),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -241,18 +315,18 @@ def simulate(
     from gleichtakt.commands import simulating
 
     if system not in simulating.SYSTEMS:
-        say(either("Bekannt sind ", "Known are ") + ", ".join(simulating.SYSTEMS))
-        raise typer.Exit(USAGE)
+        known = ", ".join(simulating.SYSTEMS)
+        wrong_use(
+            f"Ein System «{system}» gibt es nicht. Bekannt sind {known}.", f"No system is called «{system}». Known are {known}."
+        )
     _end(command(lambda _: simulating.simulate(system, port=port, seed=seed, as_json=as_json), as_json=as_json))
 
 
-@cli.command(
-    help=either(
-        "Alles in eine Datei sichern; der Server darf weiterlaufen.", "Save everything into a file; the server may run on."
-    )
+@declared(
+    cli, "Alles in eine Datei sichern. Der Server darf weiterlaufen.", "Save everything into a file. The server may run on."
 )
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=either("Datei der Sicherung.", "File of the backup."))],
     with_keys: Annotated[
         bool,
         typer.Option(
@@ -270,22 +344,22 @@ def backup(
     _end(command(lambda settings: keeping.backup(settings, file, with_keys=with_keys, as_json=as_json), as_json=as_json))
 
 
-@cli.command(
-    help=either(
-        "Eine Sicherung einspielen; danach wird nur geprüft, bis `confirm` das Schreiben erlaubt.",
-        "Restore a backup; afterwards it only verifies until `confirm` allows writing.",
-    )
+@declared(
+    cli,
+    "Eine Sicherung einspielen. Danach wird nur geprüft, bis `gleichtakt confirm` das Schreiben erlaubt.",
+    "Restore a backup. Afterwards it only verifies until `gleichtakt confirm` allows writing.",
 )
-def restore(file: Annotated[Path, typer.Argument(metavar="FILE")], as_json: AsJson = False) -> None:
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=either("Datei der Sicherung.", "File of the backup."))],
+    as_json: AsJson = False,
+) -> None:
     """Restore."""
     from gleichtakt.commands import keeping
 
     _end(command(lambda settings: keeping.restore(settings, file, as_json=as_json), as_json=as_json))
 
 
-@cli.command(
-    help=either("Nach dem Einspielen einer Sicherung das Schreiben wieder erlauben.", "Allow writing again after a restore.")
-)
+@declared(cli, "Nach dem Einspielen das Schreiben wieder erlauben.", "Allow writing again after a restore.")
 def confirm(as_json: AsJson = False) -> None:
     """End the verification."""
     from gleichtakt.commands import keeping
@@ -293,9 +367,7 @@ def confirm(as_json: AsJson = False) -> None:
     _end(command(lambda settings: keeping.confirm(settings, as_json=as_json), as_json=as_json))
 
 
-@cli.command(
-    "rotate-key", help=either("Alle Geheimnisse mit einem neuen Schlüssel versiegeln.", "Seal all secrets with a new key.")
-)
+@declared(cli, "Alle Geheimnisse mit einem neuen Schlüssel versiegeln.", "Seal all secrets with a new key.", "rotate-key")
 def rotate_key(as_json: AsJson = False) -> None:
     """Rotate the secret key."""
     from gleichtakt.commands import keeping
@@ -308,4 +380,4 @@ def _end(status: int) -> None:
 
 
 if __name__ == "__main__":
-    cli()
+    cli(prog_name="gleichtakt")

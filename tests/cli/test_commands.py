@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from tests.cli.shell import Run, shell
 
 from gleichtakt.commands.telling import language_here
 from gleichtakt.errors import LANGUAGES, sentences
-from gleichtakt.main import cli
 from gleichtakt.simulators.memory import Running, start
 
 COMMANDS = (
-    *("serve", "web", "work", "demo", "migrate", "sync", "plan", "doctor", "apply", "export"),
+    *("serve", "web", "work", "demo", "migrate", "sync", "plan", "status", "undo", "doctor", "apply", "export"),
     *("simulate", "backup", "restore", "confirm", "rotate-key"),
 )
 CONFIGURATION = """
@@ -36,24 +32,6 @@ organizations:
 """
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended, and what it wrote."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one line of JSON it wrote."""
-        (line,) = self.out.splitlines()
-        return json.loads(line)
-
-
-Run = Callable[..., Awaitable[Ended]]
-
-
 @pytest.fixture
 def bare(tmp_path: Path) -> Run:
     """Give a command as a shell would, where no database answers."""
@@ -64,26 +42,6 @@ def bare(tmp_path: Path) -> Run:
 def run(database_url: str, tmp_path: Path) -> Run:
     """Give a command as a shell would, over a fresh database."""
     return shell(database_url, tmp_path)
-
-
-def shell(database_url: str, tmp_path: Path) -> Run:
-    """Give commands in a known environment."""
-    environment = {
-        "GLEICHTAKT_DATABASE_URL": database_url,
-        "GLEICHTAKT_DATA_DIR": str(tmp_path / "data"),
-        "GLEICHTAKT_CONFIG": str(tmp_path / "none.toml"),
-        "SYNC_PASSWORD": "sync-password",
-        "LANG": "en_GB.UTF-8",
-        "LC_ALL": "",
-    }
-
-    async def give(*words: str, **more: str) -> Ended:
-        result = await asyncio.to_thread(CliRunner().invoke, cli, list(words), env={**environment, **more})
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Ended(result.exit_code, result.stdout, result.stderr)
-
-    return give
 
 
 @pytest.fixture
@@ -116,7 +74,8 @@ def put(memory: Running, mailbox: str, title: str) -> None:
 async def test_every_command_explains_itself(bare: Run, name: str) -> None:
     ended = await bare(name, "--help")
     assert ended.status == 0
-    assert "Usage" in ended.out
+    assert ended.out.startswith(f"Usage: gleichtakt {name}")
+    assert all(len(line) <= 80 for line in ended.out.splitlines())
 
 
 async def test_the_list_of_commands_is_complete(bare: Run) -> None:
@@ -167,7 +126,7 @@ async def test_sync_copies_and_says_how_much(run: Run, linked: Running) -> None:
     assert [run["state"] for run in runs] == ["done", "done"]
     assert sorted(run["counts"]["app"]["created"] for run in runs) == [0, 1]
     again = (await run("sync", "17")).out
-    assert again == "Anna ↔ memory: calendar: done, here +0 ~0 −0, there +0 ~0 −0\n"
+    assert again == "✓ Anna ↔ memory: in step\n"
 
 
 async def test_a_dry_run_and_a_plan_write_nothing(run: Run, linked: Running) -> None:
@@ -237,7 +196,8 @@ async def test_a_restored_installation_only_verifies_until_confirmed(run: Run, l
 async def test_the_doctor_looks_at_a_stored_connection(run: Run, linked: Running) -> None:
     ended = await run("doctor", "memory", "--mailbox", "anna@memory.example", "--calendar", "calendar")
     assert ended.status == 0
-    assert [line[:3] for line in ended.out.splitlines()] == ["✓ l", "✓ c", "✓ t"]
+    checks = [line for line in ended.out.splitlines() if not line.startswith(" ")]
+    assert [line.partition(" (")[0] for line in checks] == ["✓ Sign-in", "✓ Calendars", "✓ Test item"]
     linked.simulator.accounts.clear()
     for session in linked.sessions:
         session.is_signed_in = False

@@ -134,5 +134,5 @@ async def test_the_demo_shows_a_firm_with_something_to_decide(environment: dict[
             span = "from=2026-01-01T00:00:00Z&to=2030-01-01T00:00:00Z"
             events = await items(f"resources/{anna['id']}/events?{span}&limit=100")
             (weekly,) = [event for event in events if event["recurrence"]]
-            assert weekly["recurrence"]["rrule"] == "FREQ=WEEKLY;COUNT=8;BYDAY=TU"
+            assert weekly["recurrence"]["rrule"] == "FREQ=WEEKLY;BYDAY=TU;COUNT=8"
             assert {event["origin"] for event in events} == {"app", "provider"}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from tests.firm import Firm
 from tests.waiting import eventually
 
 from gleichtakt.errors import Permanent
@@ -105,6 +106,17 @@ async def test_a_mail_that_cannot_go_now_comes_again_under_the_same_id(
         await connection.execute(text("UPDATE outbox SET run_at = now()"))
     await do_outbox(shop)
     assert [mail["Subject"] for mail in mail_server.mails] == ["Grüße"]
+
+
+async def test_the_doctor_looks_when_a_page_asks_and_leaves_a_report(database: Database, shop: Shop, firm: Firm) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE connection SET url = 'memory://127.0.0.1:1'"))
+        await outbox.put(connection, outbox.DOCTOR, {"connection_id": str(firm.connection_id)})
+    assert await do_outbox(shop) == 1
+    async with database.read() as connection:
+        report = (await connection.execute(text("SELECT doctor FROM connection WHERE doctor_at IS NOT NULL"))).scalar_one()
+    assert [(check["name"], check["code"]) for check in report["checks"]] == [("login", "general.unreachable")]
+    assert await waiting(database) == 0
 
 
 async def test_a_mail_that_is_refused_for_good_is_not_tried_again(

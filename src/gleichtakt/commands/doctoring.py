@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,47 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gleichtakt.commands.opening import Here, opened
-from gleichtakt.commands.telling import DONE, PROBLEMS, language_here, say, say_json
-from gleichtakt.errors import Permanent, Scope, cause, remedy
-from gleichtakt.onboarding.connect import stored_login
+from gleichtakt.commands.opening import opened
+from gleichtakt.commands.telling import DONE, PROBLEMS, either, language_here, paint, say, say_json, tell
+from gleichtakt.errors import Language, Permanent, Scope, cause, remedy
+from gleichtakt.onboarding.doctor import examine, look, name_of, report_of, worst
 from gleichtakt.providers.protocol import CalendarRef, Check, Login, Secret
 from gleichtakt.providers.registry import connect, provider_names
 from gleichtakt.settings import Settings
 from gleichtakt.store import connections
 from gleichtakt.store.rows import Kept
 
-MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "skip": "–"}
+MARKS = {"pass": ("✓", "good"), "warn": ("!", "warn"), "fail": ("✗", "bad"), "skip": ("–", "faint")}
+FACTS: Mapping[str, Mapping[Language, str]] = {
+    "addresses": {"de": "Adressen", "en": "addresses"},
+    "address": {"de": "Adresse", "en": "address"},
+    "version": {"de": "Fassung", "en": "version"},
+    "issuer": {"de": "ausgestellt von", "en": "issued by"},
+    "until": {"de": "gilt bis", "en": "valid until"},
+    "sha256": {"de": "Pin (SHA-256)", "en": "pin (SHA-256)"},
+    "principal": {"de": "Konto", "en": "account"},
+    "homes": {"de": "Kalenderordner", "en": "calendar homes"},
+    "calendars": {"de": "Kalender", "en": "calendars"},
+    "writable": {"de": "davon beschreibbar", "en": "writable of them"},
+    "calendar": {"de": "Kalender", "en": "calendar"},
+    "known": {"de": "zu sehen sind", "en": "there are"},
+    "seconds": {"de": "Abweichung in Sekunden", "en": "difference in seconds"},
+    "bytes": {"de": "Bytes", "en": "bytes"},
+    "events": {"de": "Termine", "en": "events"},
+    "unreadable": {"de": "nicht lesbar", "en": "unreadable"},
+    "href": {"de": "geschrieben und wieder entfernt", "en": "written and removed again"},
+    "sync_collection": {"de": "sync-collection", "en": "sync-collection"},
+    "ctag": {"de": "getctag", "en": "getctag"},
+    "sends_invitations": {"de": "verschickt Einladungen", "en": "sends invitations"},
+    "schedule_agent": {"de": "lässt sich das ausreden", "en": "leaves that to us when told"},
+    "offered": {"de": "angeboten", "en": "offered"},
+}
+VALUES: Mapping[str, Mapping[Language, str]] = {
+    "yes": {"de": "ja", "en": "yes"},
+    "no": {"de": "nein", "en": "no"},
+    "honoured": {"de": "ja", "en": "yes"},
+    "ignored": {"de": "nein", "en": "no"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +64,7 @@ class Given:
     mailbox: str
     calendar: str
     ca_file: Path | None
+    pin: str
     allow_insecure: bool
 
     @property
@@ -51,6 +83,7 @@ class Given:
             self.server,
             {**auth, "password": Secret(self.password)},
             ca_pem=_pem(self.ca_file),
+            pin_sha256=self.pin,
             allow_insecure=self.allow_insecure,
             options={"private_hosts": settings.allow_private_hosts} if settings.allow_private_hosts else {},
         )
@@ -59,30 +92,24 @@ class Given:
 async def doctor(settings: Settings, name: str, given: Given, *, as_json: bool) -> int:
     """Examine a stored connection, or one that is described."""
     if not name:
-        return _tell(await examined(given.login(settings), given.place), as_json=as_json)
+        return _tell(await _looked(given.login(settings), given.place), as_json=as_json)
     async with opened(settings) as here:
-        row, login, place = await _stored(here, name, given)
-        checks = await examined(login, place)
+        async with here.database.read() as connection:
+            row = await _find(connection, connections.connections, name)
+        if row is None:
+            raise Permanent("command.no_such_connection", Scope.ACCOUNT, name=name)
+        checks = await examine(here.database, here.box, here.settings, row.organization_id, row.id, given.place)
         async with here.database.begin() as connection:
-            await connections.keep_report(connection, row.id, {"checks": [_told(check) for check in checks]})
+            await connections.keep_report(connection, row.id, report_of(checks))
     return _tell(checks, as_json=as_json)
 
 
-async def examined(login: Login, place: CalendarRef | None) -> list[Check]:
-    """Run the checks of a provider, one after the other."""
+async def _looked(login: Login, place: CalendarRef | None) -> Sequence[Check]:
     provider = connect(login)
     try:
-        return [check async for check in provider.examine(place)]
+        return await look(provider, place)
     finally:
         await provider.close()
-
-
-async def _stored(here: Here, name: str, given: Given) -> tuple[Any, Login, CalendarRef | None]:
-    async with here.database.read() as connection:
-        row = await _find(connection, connections.connections, name)
-        if row is None:
-            raise Permanent("command.no_such_connection", Scope.ACCOUNT, name=name)
-        return row, await stored_login(connection, here.box, here.settings, row.id), given.place
 
 
 async def _find(connection: AsyncConnection, kept: Kept[Any], name: str) -> Any:
@@ -98,17 +125,31 @@ async def _find(connection: AsyncConnection, kept: Kept[Any], name: str) -> Any:
         after = page.next
 
 
-def _tell(checks: list[Check], *, as_json: bool) -> int:
+def _tell(checks: Sequence[Check], *, as_json: bool) -> int:
     language = language_here()
     if as_json:
-        say_json({"checks": [_told(check) for check in checks]})
-    for check in () if as_json else checks:
-        facts = ", ".join(f"{name} {value}" for name, value in check.facts.items())
-        say(f"{MARKS[check.state]} {check.name}" + (f": {facts}" if facts else ""))
+        say_json({"result": worst(checks), "checks": [_told(check) for check in checks]})
+        return PROBLEMS if worst(checks) == "fail" else DONE
+    for check in checks:
+        mark, style = MARKS[check.state]
+        say(f"{paint(mark, style)} {paint(name_of(check.name, language), 'bold')}{_measured(check)}")
+        for name, value in check.facts.items():
+            if name != "milliseconds":
+                tell(f"{_worded(FACTS, name)}: {_worded(VALUES, value)}", indent=4, style="faint")
         if check.code:
-            say(f"    {cause(check.code, check.params, language)}")
-            say(f"    → {remedy(check.code, check.params, language)}")
-    return PROBLEMS if any(check.state == "fail" for check in checks) else DONE
+            tell(cause(check.code, check.params, language), indent=4, style=style)
+            tell(remedy(check.code, check.params, language), indent=4, mark="→ ")
+    return PROBLEMS if worst(checks) == "fail" else DONE
+
+
+def _worded(table: Mapping[str, Mapping[Language, str]], word: str) -> str:
+    return table[word][language_here()] if word in table else word
+
+
+def _measured(check: Check) -> str:
+    if check.state == "skip":
+        return f" ({either('nicht geprüft', 'not checked')})"
+    return f" ({check.facts['milliseconds']} ms)" if "milliseconds" in check.facts else ""
 
 
 def _told(check: Check) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -27,6 +29,11 @@ class _Lines:
     debug = info = warning = error = critical = exception = log = msg
 
 
+def _readable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Write moments as people and programs read them."""
+    return {name: value.isoformat(timespec="seconds") if isinstance(value, datetime) else value for name, value in event.items()}
+
+
 def configure(settings: Settings, *, is_service: bool) -> None:
     """Apply `log_format` and `log_level`; a command that is no service says nothing below a warning unless asked for."""
     level = LEVELS.get(settings.log_level, logging.INFO)
@@ -36,6 +43,7 @@ def configure(settings: Settings, *, is_service: bool) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _readable,
     ]
     if settings.log_format == "json":
         # Tracebacks without local variables: those hold titles, people and logins.

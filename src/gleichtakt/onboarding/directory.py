@@ -12,7 +12,7 @@ from uuid import UUID
 
 from gleichtakt.errors import Permanent, Scope, Transient
 from gleichtakt.onboarding.connect import stored_login
-from gleichtakt.providers.protocol import Ability, Calendar, CalendarRef, Check, Provider
+from gleichtakt.providers.protocol import Ability, Calendar, CalendarRef, Provider
 from gleichtakt.providers.registry import abilities_of, provider_names
 from gleichtakt.providers.registry import connect as make_provider
 from gleichtakt.settings import Settings
@@ -20,10 +20,9 @@ from gleichtakt.store.connections import connections
 from gleichtakt.store.database import Database
 from gleichtakt.store.secrets import SecretBox
 
-__all__ = ["Calendar", "CalendarRef", "Check", "calendars", "examined", "has_directory", "need_directory", "providers"]
+__all__ = ["Calendar", "CalendarRef", "calendars", "has_directory", "need_directory", "providers"]
 
 PATIENCE_SECONDS = 30.0
-DOCTOR_SECONDS = 120.0
 
 
 def providers() -> Sequence[str]:
@@ -44,9 +43,12 @@ def need_directory(provider: str, options: Mapping[str, str] | None = None) -> N
 
 @asynccontextmanager
 async def opened(
-    database: Database, box: SecretBox, settings: Settings, organization_id: UUID, connection_id: UUID
+    database: Database, box: SecretBox, settings: Settings, organization_id: UUID | None, connection_id: UUID
 ) -> AsyncIterator[Provider]:
-    """Give a provider for one question, and close it. No database connection is held meanwhile."""
+    """Give a provider for one question, and close it. No database connection is held meanwhile.
+
+    organization_id: whose connection it has to be; None for an operator's own question.
+    """
     async with database.read() as connection:
         await connections.get(connection, organization_id, connection_id)
         login = await stored_login(connection, box, settings, connection_id)
@@ -66,23 +68,3 @@ async def calendars(
             return await asyncio.wait_for(provider.calendars(mailbox), PATIENCE_SECONDS)
         except TimeoutError:
             raise Transient("web.upstream_slow", Scope.ACCOUNT) from None
-
-
-async def examined(
-    database: Database,
-    box: SecretBox,
-    settings: Settings,
-    organization_id: UUID,
-    connection_id: UUID,
-    place: CalendarRef | None,
-) -> Sequence[Check]:
-    """Run the doctor's checks. place: the calendar in which a marked test item is written and removed; none without."""
-    found: list[Check] = []
-    async with opened(database, box, settings, organization_id, connection_id) as provider:
-        try:
-            async with asyncio.timeout(DOCTOR_SECONDS):
-                async for check in provider.examine(place):
-                    found.append(check)
-        except TimeoutError:
-            found.append(Check("time", "fail", "web.upstream_slow"))
-    return found

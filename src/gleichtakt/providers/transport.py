@@ -40,7 +40,17 @@ WAIT_LEAST, WAIT_MOST, WAIT_DEFAULT = timedelta(seconds=1), timedelta(hours=1), 
 #: Second-level names under which strangers register: `firm.co.uk` and `other.co.uk` are no neighbours.
 _SHARED_SUFFIX = re.compile(r"(?:co|com|net|org|gov|ac|edu|or|ne|go|nom|ltd|plc|asso|gob|gv)\.[a-z]{2}\Z")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_OLD_TLS = ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE", "WRONG_SSL_VERSION")
+#: What OpenSSL says in its errors, and its verification codes (x509_vfy.h): expired, not yet valid, other host, other address.
+_TLS_MARKS: Mapping[str, tuple[str, ...]] = {
+    "general.tls_old": ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE", "WRONG_SSL_VERSION"),
+    "general.no_tls": ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"),
+}
+_TLS_CODES: Mapping[int, str] = {
+    9: "general.tls_expired",
+    10: "general.tls_expired",
+    62: "general.tls_name",
+    64: "general.tls_name",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,23 +304,33 @@ def trouble_of(answer: Answer, *, writing: bool = False, scope: Scope = Scope.CA
     return Permanent("general.rejected", scope, host=host, reason=f"HTTP {status}")
 
 
-def _tls_trouble(host: str, failed: Exception) -> Transient:
-    text = str(failed)
-    if any(mark in text for mark in _OLD_TLS):
-        return Transient("general.tls_old", Scope.ACCOUNT, host=host)
+def address_of(url: str) -> str:
+    """Give `host:port` of a URL, for sentences and for commands that people copy."""
+    _, host, port = origin_of(url)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def tls_trouble(failed: Exception, url: str) -> Transient:
+    """Classify a handshake that failed: too old, no TLS at all, expired, made out to others, or not trusted."""
+    text, host = str(failed), origin_of(url)[1]
     inner = getattr(failed, "certificate_error", None) or getattr(failed, "os_error", None) or failed
+    known = _TLS_CODES.get(getattr(inner, "verify_code", 0))
+    code = known or next((code for code, marks in _TLS_MARKS.items() if any(mark in text for mark in marks)), "general.tls")
     reason = getattr(inner, "verify_message", "") or (inner.args[-1] if inner.args else "") or type(inner).__name__
-    return Transient("general.tls", Scope.ACCOUNT, host=host, reason=str(reason)[:160])
+    return Transient(code, Scope.ACCOUNT, host=host, address=address_of(url), reason=str(reason)[:160])
 
 
-def failure(failed: Exception, host: str, *, writing: bool) -> Trouble:
+def failure(failed: Exception, url: str, *, writing: bool) -> Trouble:
     """Classify a request that got no answer. Before it was sent nothing can have happened; after, a write is ambiguous."""
+    host = origin_of(url)[1]
     if isinstance(failed, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)):
-        return _tls_trouble(host, failed)
+        return tls_trouble(failed, url)
     if isinstance(failed, aiohttp.ClientConnectorError) and isinstance(failed.os_error, PrivateAddress):
         return Permanent("general.private_address", Scope.ACCOUNT, host=host)
+    if isinstance(failed, aiohttp.ClientConnectorDNSError):
+        return Transient("general.name_unknown", Scope.ACCOUNT, host=host)
     if isinstance(failed, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)):
-        return Transient("general.unreachable", Scope.ACCOUNT, host=host, detail=type(failed).__name__)
+        return unreachable(url, type(failed).__name__)
     if isinstance(failed, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
         return Permanent("general.bad_address", Scope.ACCOUNT, host=host)
     if isinstance(failed, TimeoutError):
@@ -318,6 +338,12 @@ def failure(failed: Exception, host: str, *, writing: bool) -> Trouble:
     if writing:
         return Ambiguous("general.answer_lost", Scope.CALENDAR, host=host, detail=type(failed).__name__)
     return Transient("general.broken_off", Scope.CALENDAR, host=host, detail=type(failed).__name__)
+
+
+def unreachable(url: str, detail: str = "") -> Transient:
+    """Give the trouble of a server that takes no connection; its sentence offers the command that shows why."""
+    scheme, host, _ = origin_of(url)
+    return Transient("general.unreachable", Scope.ACCOUNT, host=host, url=f"{scheme}://{address_of(url)}/", detail=detail)
 
 
 # --- sending ------------------------------------------------------------------------------------------------------
@@ -390,7 +416,7 @@ class Transport:
             async with response:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as failed:
-            raise failure(failed, host, writing=writing) from failed
+            raise failure(failed, url, writing=writing) from failed
 
     def _check(self, url: str, start: str) -> None:
         scheme, host, _ = origin_of(url)

@@ -57,4 +57,16 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="Look at its log in the data folder; run scripts/setup again.",
         remedy_de="Sein Protokoll im Datenordner ansehen; scripts/setup erneut ausführen.",
     ),
+    "command.no_such_run": sentence(
+        en="No run has the id «{name}».",
+        de="Kein Lauf hat die Kennung «{name}».",
+        remedy_en="`gleichtakt sync --all --json` names runs by their ids, as do the pages under Runs.",
+        remedy_de="`gleichtakt sync --all --json` nennt die Kennungen der Läufe, ebenso die Seiten unter «Läufe».",
+    ),
+    "command.bug": sentence(
+        en="Gleichtakt made a mistake of its own: {error} in {place}.",
+        de="Gleichtakt hat selbst einen Fehler gemacht: {error} in {place}.",
+        remedy_en="Please report it with the log: the same command with GLEICHTAKT_LOG_LEVEL=debug shows all of it.",
+        remedy_de="Bitte mit dem Protokoll melden: Derselbe Befehl mit GLEICHTAKT_LOG_LEVEL=debug zeigt alles.",
+    ),
 }

@@ -21,11 +21,17 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="Nothing to do: both changes are merged in the next pass.",
         remedy_de="Nichts zu tun: Beide Änderungen werden im nächsten Durchlauf zusammengeführt.",
     ),
+    "general.name_unknown": sentence(
+        en="The name {host} is not known on this machine.",
+        de="Der Name {host} ist auf diesem Rechner nicht bekannt.",
+        remedy_en="Check the spelling and the name server: `getent hosts {host}` has to show an address.",
+        remedy_de="Schreibweise und Namensserver prüfen: `getent hosts {host}` muss eine Adresse zeigen.",
+    ),
     "general.unreachable": sentence(
         en="{host} cannot be reached.",
         de="{host} ist nicht erreichbar.",
-        remedy_en="Check the name, the port and the firewall; it is tried again by itself.",
-        remedy_de="Name, Port und Firewall prüfen; der Versuch wird von selbst wiederholt.",
+        remedy_en="Check port and firewall: `curl -v {url}` on this machine shows how far it gets; it is tried again by itself.",
+        remedy_de="Port und Firewall prüfen: `curl -v {url}` auf diesem Rechner zeigt, wie weit es kommt; wird wiederholt.",
     ),
     "general.timeout": sentence(
         en="{host} did not answer in time.",
@@ -66,14 +72,46 @@ SENTENCES: dict[str, Sentence] = {
     "general.tls": sentence(
         en="The certificate of {host} is not trusted: {reason}.",
         de="Dem Zertifikat von {host} wird nicht vertraut: {reason}.",
-        remedy_en="Store the issuing CA (PEM) or the SHA-256 pin in the connection, or renew the certificate.",
-        remedy_de="Die ausstellende CA (PEM) oder den SHA-256-Pin in der Verbindung hinterlegen oder das Zertifikat erneuern.",
+        remedy_en="Store the issuing CA (PEM) or the SHA-256 pin in the connection;"
+        " `openssl s_client -connect {address} -showcerts </dev/null` shows the chain.",
+        remedy_de="Die ausstellende CA (PEM) oder den SHA-256-Pin in der Verbindung hinterlegen;"
+        " `openssl s_client -connect {address} -showcerts </dev/null` zeigt die Kette.",
+    ),
+    "general.tls_name": sentence(
+        en="The certificate of {host} is made out to another name: {reason}.",
+        de="Das Zertifikat von {host} ist auf einen anderen Namen ausgestellt: {reason}.",
+        remedy_en="Use the name in the certificate:"
+        " `openssl s_client -connect {address} </dev/null | openssl x509 -noout -ext subjectAltName`.",
+        remedy_de="Den Namen aus dem Zertifikat verwenden:"
+        " `openssl s_client -connect {address} </dev/null | openssl x509 -noout -ext subjectAltName`.",
+    ),
+    "general.tls_expired": sentence(
+        en="The certificate of {host} is not valid today: {reason}.",
+        de="Das Zertifikat von {host} gilt heute nicht: {reason}.",
+        remedy_en="Renew it on that server and check the clocks;"
+        " `openssl s_client -connect {address} </dev/null | openssl x509 -noout -dates` shows its time.",
+        remedy_de="Es auf jenem Server erneuern und die Uhren prüfen;"
+        " `openssl s_client -connect {address} </dev/null | openssl x509 -noout -dates` zeigt seine Gültigkeit.",
+    ),
+    "general.tls_ends_soon": sentence(
+        en="The certificate of {host} ends on {until}.",
+        de="Das Zertifikat von {host} endet am {until}.",
+        remedy_en="Renew it on that server before that day; afterwards nothing is synced any more.",
+        remedy_de="Es auf jenem Server vor diesem Tag erneuern; danach wird nicht mehr abgeglichen.",
     ),
     "general.tls_old": sentence(
         en="{host} offers no TLS 1.2 or newer.",
         de="{host} bietet kein TLS 1.2 oder neuer an.",
-        remedy_en="Enable TLS 1.2 on that server; older versions are not used.",
-        remedy_de="TLS 1.2 auf jenem Server einschalten; ältere Versionen werden nicht benutzt.",
+        remedy_en="Enable TLS 1.2 on that server, older versions are not used;"
+        " `openssl s_client -connect {address} -tls1_2 </dev/null` shows when it works.",
+        remedy_de="TLS 1.2 auf jenem Server einschalten, ältere Versionen werden nicht benutzt;"
+        " `openssl s_client -connect {address} -tls1_2 </dev/null` zeigt, wann es gelingt.",
+    ),
+    "general.no_tls": sentence(
+        en="{address} does not speak TLS.",
+        de="{address} spricht kein TLS.",
+        remedy_en="Use the port for https, or in a trusted network an address with http:// and `allow_insecure`.",
+        remedy_de="Den Port für https verwenden, in einem vertrauten Netz auch http:// mit `allow_insecure`.",
     ),
     "general.calendar_missing": sentence(
         en="The linked calendar was not found at {host}.",

@@ -19,6 +19,7 @@ from gleichtakt.store.database import wake_after_commit
 
 CHANNEL: Final = "outbox"
 MAIL: Final = "mail"  # a mail of our own; args: to, subject, text, perhaps html
+DOCTOR: Final = "doctor"  # the doctor looks at a connection; args: connection_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 
 from gleichtakt.errors import Permanent, Throttled, Trouble
+from gleichtakt.onboarding.doctor import examine_and_keep
 from gleichtakt.settings import Settings
 from gleichtakt.store import changes, chores, deliveries, instance, outbox, webhooks
 from gleichtakt.store.database import Database, new_id
@@ -62,8 +63,12 @@ async def _test_webhook(shop: Shop, job: Job) -> None:
     await send_test(shop.database, shop.settings, shop.box, UUID(job.args["webhook_id"]))
 
 
+async def _doctor(shop: Shop, job: Job) -> None:
+    await examine_and_keep(shop.database, shop.box, shop.settings, UUID(job.args["connection_id"]))
+
+
 #: What the outbox may ask for; other kinds are left to processes that know them.
-HANDLERS: dict[str, Handler] = {outbox.MAIL: _mail, webhooks.TEST_JOB: _test_webhook}
+HANDLERS: dict[str, Handler] = {outbox.MAIL: _mail, outbox.DOCTOR: _doctor, webhooks.TEST_JOB: _test_webhook}
 
 #: What is done now and then: the hour (UTC) of each day, and how.
 CHORES: Final[Mapping[str, tuple[int, Chore]]] = {"retention": (2, clean), "expand_window": (1, expand_window)}

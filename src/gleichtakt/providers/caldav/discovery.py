@@ -88,7 +88,7 @@ class Discovery:
     async def account(self, mailbox: str = "") -> Account:
         """Find the principal and its homes. Raises the first thing that went wrong when no way leads there."""
         first: Trouble | None = None
-        async for url in self._candidates(mailbox):
+        async for url in self.candidates(mailbox):
             try:
                 found = await self._account_at(url)
             except AuthRequired:
@@ -143,7 +143,8 @@ class Discovery:
 
     # --- the way there
 
-    async def _candidates(self, mailbox: str) -> AsyncIterator[str]:
+    async def candidates(self, mailbox: str) -> AsyncIterator[str]:
+        """Yield the addresses at which the service may be, the likeliest first."""
         url = start_url(self.login, mailbox)
         if "://" in url:
             parts = urlsplit(url)

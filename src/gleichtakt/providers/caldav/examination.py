@@ -1,14 +1,13 @@
-"""What the doctor asks of a CalDAV server, cheapest first: sign-in, calendars, rights, reports, mails, clock, a test item."""
+"""What the doctor asks of a CalDAV server once it is reached: sign-in, calendars, rights, reports, mails, clock, a test item."""
 
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from gleichtakt.errors import Trouble
+from gleichtakt.errors import Permanent
 from gleichtakt.model.event import Event, Series, ShowAs
 from gleichtakt.model.point import Zoned
 from gleichtakt.providers.caldav import oddities, wire
@@ -16,7 +15,9 @@ from gleichtakt.providers.caldav.discovery import may_write
 from gleichtakt.providers.caldav.session import Session
 from gleichtakt.providers.caldav.writing import Writer
 from gleichtakt.providers.protocol import CalendarRef, Check, IdempotencyKey, Mail, Mark
+from gleichtakt.providers.reach import reach, timed
 
+MOST_NAMED = 10
 CLOCK_WARNS = timedelta(minutes=2)
 
 
@@ -26,22 +27,46 @@ class Examination:
     def __init__(self, session: Session, writer: Writer, of: CalendarRef | None) -> None:
         """Examine this session. of: the calendar that is to be linked, if one is chosen."""
         self.session, self.writer, self.of = session, writer, of or CalendarRef("")
+        self.known: tuple[str, ...] = ()  # calendars that were seen
+
+    async def address(self) -> str:
+        """Give the first address that is asked: the given one, or the one a domain's records lead to."""
+        return await anext(self.session.discovery.candidates(self.of.mailbox))
+
+    def is_pointless_after(self, check: Check) -> bool:
+        """Say whether the checks after this one could only repeat it. A calendar with a path needs no discovery."""
+        if check.name == "calendars" and check.state == "warn":
+            return not self.of.calendar
+        if check.name == "discovery" and self.of.calendar and check.code != "general.login_refused":
+            return False
+        return check.state == "fail" and check.name in {"discovery", "calendars", "rights"}
 
     async def discovery(self) -> Check:
-        """Find the principal."""
-        account = await self.session.account(self.of.mailbox)
+        """Find the principal of the login."""
+        account = await self.session.account(self.of.mailbox if "{" in self.session.login.url else "")
         return Check("discovery", "pass", facts={"principal": account.principal, "homes": str(len(account.homes))})
 
     async def calendars(self) -> Check:
-        """List the calendars."""
-        found = await self.session.calendars(self.of.mailbox)
+        """List the calendars. One that is named by its path may belong to a person whose others we do not see."""
+        try:
+            found = await self.session.calendars(self.of.mailbox)
+        except Permanent:
+            if self.of.calendar:
+                return Check("calendars", "skip")
+            raise
+        self.known = tuple(one.ref.calendar for one in found[:MOST_NAMED])
         facts = {"calendars": str(len(found)), "writable": str(sum(one.can_write for one in found))}
         return Check("calendars", "pass" if found else "warn", "" if found else "caldav.no_calendars", facts=facts)
 
     async def rights(self) -> Check:
         """See whether the chosen calendar can be written, as far as the server tells."""
         place = await self.session.place(self.of)
-        state = await self.session.state(place, wire.COLLECTION)
+        try:
+            state = await self.session.state(place, wire.COLLECTION)
+        except Permanent as missing:
+            if missing.code != "general.calendar_missing" or not self.known:
+                raise
+            return Check("rights", "fail", missing.code, missing.params, {"known": ", ".join(self.known)})
         if may_write(state):
             return Check("rights", "pass", facts={"calendar": place.path})
         return Check("rights", "warn", "caldav.read_only", {"host": place.host}, {"calendar": place.path})
@@ -62,7 +87,9 @@ class Examination:
         place = await self.session.place(self.of)
         mails = oddities.schedules(await self.session.announced(place))
         silent = not mails or await self.writer.keeps_silence(place, self.of)
-        facts = {"sends_invitations": _yes(mails), "schedule_agent": "honoured" if silent else "ignored"}
+        facts = {"sends_invitations": _yes(mails)}
+        if mails:
+            facts["schedule_agent"] = "honoured" if silent else "ignored"
         if silent:
             return Check("scheduling", "pass", facts=facts)
         return Check("scheduling", "warn", "caldav.would_mail", {"host": place.host}, facts)
@@ -94,10 +121,17 @@ def _yes(value: bool) -> str:
 
 
 async def examine(session: Session, writer: Writer, of: CalendarRef | None) -> AsyncIterator[Check]:
-    """Run the checks. When sign-in fails the others are skipped; of the rest each stands alone."""
+    """Run the checks, cheapest first; what a failed one makes pointless is skipped.
+
+    of: the calendar that is to be linked; without it the one the server offers first is looked at.
+    """
     found = Examination(session, writer, of)
-    first: tuple[str, Callable[[], Awaitable[Check]]] = ("discovery", found.discovery)
-    rest = (
+    stopped = False
+    async for check in reach(await found.address(), session.login):
+        stopped = stopped or check.state == "fail"
+        yield check
+    steps: tuple[tuple[str, Callable[[], Awaitable[Check]]], ...] = (
+        ("discovery", found.discovery),
         ("calendars", found.calendars),
         ("rights", found.rights),
         ("sync", found.sync),
@@ -105,18 +139,7 @@ async def examine(session: Session, writer: Writer, of: CalendarRef | None) -> A
         ("clock", found.clock),
         ("test_item", found.test_item),
     )
-    begun = await _run(*first)
-    yield begun
-    must_stop = begun.state == "fail" and not (of and of.calendar)
-    for name, check in rest:
-        yield Check(name, "skip") if must_stop else await _run(name, check)
-
-
-async def _run(name: str, check: Callable[[], Awaitable[Check]]) -> Check:
-    started = time.monotonic()
-    try:
-        done = await check()
-    except Trouble as trouble:
-        return Check(name, "fail", trouble.code, trouble.params)
-    facts = {**done.facts, "milliseconds": f"{(time.monotonic() - started) * 1000:.0f}"}
-    return Check(done.name, done.state, done.code, done.params, facts)
+    for name, step in steps:
+        check = Check(name, "skip") if stopped else await timed(name, step)
+        stopped = stopped or found.is_pointless_after(check)
+        yield check

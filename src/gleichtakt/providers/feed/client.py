@@ -34,6 +34,7 @@ from gleichtakt.providers.protocol import (
     Stored,
     Unreadable,
 )
+from gleichtakt.providers.reach import reach
 
 AT_ONCE = 200  # events in one page
 UNSTABLE = "feed.unstable_uids"
@@ -211,7 +212,16 @@ class Client:
     # --- the doctor
 
     async def examine(self, of: CalendarRef | None) -> AsyncIterator[Check]:
-        """Fetch the file and read it."""
+        """Reach the publisher, fetch the file and read it; a local file needs no network."""
+        stopped = False
+        if not self.fetcher.url.startswith("file:"):
+            async for check in reach(self.fetcher.url, self.fetcher.login, guarded=True):
+                stopped = stopped or check.state == "fail"
+                yield check
+        if stopped:
+            for name in ("download", "content", "conditional"):
+                yield Check(name, "skip")
+            return
         started = time.monotonic()
         try:
             snapshot = await self.fetcher.get()
@@ -220,6 +230,8 @@ class Client:
             read = await self._reading(snapshot)
         except Trouble as trouble:
             yield Check("download", "fail", trouble.code, trouble.params)
+            yield Check("content", "skip")
+            yield Check("conditional", "skip")
             return
         facts = {"events": str(len(read.prints)), "unreadable": str(len(read.unreadable)), "milliseconds": _since(started)}
         if read.unreadable:

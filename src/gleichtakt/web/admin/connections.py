@@ -10,9 +10,10 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from gleichtakt.errors import cause, remedy
+from gleichtakt.onboarding.doctor import name_of
 from gleichtakt.store import desk, outbox
 from gleichtakt.web.admin.frame import database_of, found, go, number_of, record, show, uuid_of
-from gleichtakt.web.i18n import Words, terms
+from gleichtakt.web.i18n import Words
 from gleichtakt.web.login.viewer import Asked, Onlooker
 
 
@@ -30,7 +31,7 @@ def findings(report: Mapping[str, Any] | None, words: Words) -> list[Finding]:
     """Read what the doctor left with the connection, in the order it looked."""
     return [
         Finding(
-            words.say(terms.CHECKS.get(check["name"], check["name"])),
+            name_of(check["name"], words.language),
             check["result"],
             cause(check["code"], check.get("params", {}), words.language) if check.get("code") else "",
             remedy(check["code"], check.get("params", {}), words.language) if check.get("code") else "",
@@ -62,6 +63,7 @@ async def connection_page(request: Asked, viewer: Onlooker, connection_id: FromP
             findings=findings(login.doctor, viewer.words),
             links=links,
             beats=await desk.beats(connection, [link.id for link in links.rows]),
+            ways=await desk.directions(connection, [link.id for link in links.rows]),
             problems=await desk.problems(connection, viewer.scope, connection_id=login.id, size=12),
         )
 
@@ -73,7 +75,7 @@ async def examine(request: Asked, viewer: Onlooker, connection_id: FromPath[str]
         login = found(await desk.connection_of(connection, viewer.scope, uuid_of(connection_id)))
         await outbox.put(
             connection,
-            "doctor",
+            outbox.DOCTOR,
             {"connection_id": str(login.id)},
             key=f"doctor/{login.id}",
             organization_id=login.organization_id,

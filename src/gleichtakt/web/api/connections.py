@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -13,7 +13,7 @@ from litestar.params import Parameter
 from msgspec import UNSET, Meta, UnsetType
 
 from gleichtakt.errors import Language
-from gleichtakt.onboarding import directory
+from gleichtakt.onboarding import directory, doctor
 from gleichtakt.store import connections as store
 from gleichtakt.store import links as link_store
 from gleichtakt.store import outbox
@@ -147,7 +147,7 @@ class Ended(msgspec.Struct):
 
 
 class Examination(msgspec.Struct):
-    """Where the doctor may write and remove a marked test item; nowhere without."""
+    """Where the doctor writes and removes a marked test item; without a place, in a linked calendar."""
 
     mailbox: Name = ""
     calendar: Address = ""
@@ -324,23 +324,13 @@ async def examine_connection(request: Ask, connection_id: UUID, data: Examinatio
     place = directory.CalendarRef(form.mailbox, form.calendar) if form.mailbox or form.calendar else None
     at = services(request)
     organization_id = await organization_of(request)
-    checks = await directory.examined(at.database, at.box, at.settings, organization_id, connection_id, place)
-    kept = [
-        {"name": one.name, "result": one.state, "facts": dict(one.facts), "code": one.code, "params": dict(one.params)}
-        for one in checks
-    ]
+    checks = await doctor.examine(at.database, at.box, at.settings, organization_id, connection_id, place)
     async with acting(request) as deed:
-        await store.keep_report(deed.connection, connection_id, {"checks": kept})
-        deed.note("connection.doctor", f"connection/{connection_id}", None, {"result": _worst(checks)})
+        await store.keep_report(deed.connection, connection_id, doctor.report_of(checks))
+        deed.note("connection.doctor", f"connection/{connection_id}", None, {"result": doctor.worst(checks)})
         spoken = language(request)
         views = [CheckView(one.name, one.state, dict(one.facts), words(one.code, one.params, spoken)) for one in checks]
-        return deed.answer(Report(_worst(checks), views))
-
-
-def _worst(checks: Sequence[directory.Check]) -> str:
-    """Give the worst result; skipped checks count for nothing."""
-    results = {one.state for one in checks}
-    return next((state for state in ("fail", "warn") if state in results), "pass")
+        return deed.answer(Report(doctor.worst(checks), views))
 
 
 @post("/connections/{connection_id:uuid}/match", status_code=202, opt={"needs": "admin"})

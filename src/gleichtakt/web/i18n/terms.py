@@ -22,33 +22,49 @@ class Term:
 
 
 CONDITIONS: Mapping[str, Term] = {
-    "in_step": Term(N_("In step"), "in-step", "good"),
+    "in_step": Term(N_("In step"), "in-step", "good", N_("Both sides agree. The next comparison comes by itself.")),
     "new": Term(N_("About to start"), "waiting", "busy", N_("The first comparison has not begun yet. It starts by itself.")),
     "listing": Term(N_("Reading"), "reading", "busy", N_("The calendar is being read in full. Nothing is deleted meanwhile.")),
     "throttled": Term(
         N_("Asked to wait"), "waiting", "plain", N_("The calendar system asked for a pause. It goes on by itself.")
     ),
     "verify": Term(
-        N_("Dry run"), "dry", "warn", N_("Nothing is written until an operator has looked at the plan and lets it go live.")
+        N_("Only comparing"),
+        "dry",
+        "warn",
+        N_("Nothing is written until an administrator has looked at the plan and allows writing again."),
     ),
     "waiting": Term(N_("Waits for you"), "held", "warn", N_("Some changes wait for a decision. Everything else goes on.")),
     "late": Term(N_("Late"), "shifted", "warn", N_("The next run is overdue. Check that a worker is running.")),
+    "degraded": Term(
+        N_("In step, with exceptions"),
+        "shifted",
+        "warn",
+        N_("Some events could not be copied. Each stands among the problems with what helps; everything else is in step."),
+    ),
     "failing": Term(N_("Delayed"), "shifted", "warn", N_("The last run did not succeed. It is tried again by itself.")),
-    "error": Term(N_("Stopped"), "broken", "bad", N_("It does not go on by itself. See the problems below.")),
+    "error": Term(N_("Stopped"), "broken", "bad", N_("It is tried again only now and then. See the problems for what helps.")),
     "auth_required": Term(
         N_("Sign-in refused"), "locked", "bad", N_("Renew user name and password of the connection. Until then nothing is tried.")
     ),
     "paused": Term(N_("Paused"), "paused", "off", N_("Nothing is read or written until it is resumed. Nothing is lost.")),
-    "disconnected": Term(N_("Disconnected"), "off", "off", N_("The link has ended. What was agreed is kept for a while.")),
+    "disconnected": Term(
+        N_("Disconnected"),
+        "off",
+        "off",
+        N_("The link has ended. What was agreed is kept for a while; linking the same calendar again goes on from there."),
+    ),
 }
 
 CONNECTION_STATES: Mapping[str, Term] = {
-    "new": Term(N_("Not tried yet"), "waiting", "busy"),
-    "online": Term(N_("Online"), "in-step", "good"),
-    "degraded": Term(N_("Impaired"), "shifted", "warn"),
-    "offline": Term(N_("Unreachable"), "broken", "bad"),
-    "auth_required": Term(N_("Sign-in refused"), "locked", "bad"),
-    "paused": Term(N_("Paused"), "paused", "off"),
+    "new": Term(
+        N_("Not tried yet"), "waiting", "busy", N_("It is tried as soon as a calendar is linked; the check-up tries it now.")
+    ),
+    "online": Term(N_("Online"), "in-step", "good", N_("The calendar system answers.")),
+    "degraded": Term(N_("Impaired"), "shifted", "warn", N_("The calendar system asked for less. It goes on by itself.")),
+    "offline": Term(N_("Unreachable"), "broken", "bad", N_("It is tried again by itself. The check-up says where it stops.")),
+    "auth_required": Term(N_("Sign-in refused"), "locked", "bad", N_("Renew user name and password of the connection.")),
+    "paused": Term(N_("Paused"), "paused", "off", N_("All its calendars rest until it is resumed through the API.")),
 }
 
 RUN_STATES: Mapping[str, Term] = {
@@ -87,6 +103,7 @@ VERBS_DONE: Mapping[str, str] = {
 
 ACTION_STATES: Mapping[str, Term] = {
     "planned": Term(N_("planned"), "waiting", "plain"),
+    "approved": Term(N_("approved"), "in-step", "plain"),
     "held": Term(N_("held back"), "held", "warn"),
     "done": Term(N_("done"), "in-step", "good"),
     "failed": Term(N_("failed"), "broken", "bad"),
@@ -119,6 +136,14 @@ HOLDS: Mapping[str, tuple[str, str, str, str]] = {
         N_("The booking is cancelled in the application."),
         N_("The booking stays, and its copy is put back into the calendar."),
     ),
+    "remote_update": (
+        N_("A booking was changed in the calendar"),
+        N_(
+            "Someone changed a booking of the application in their calendar. Until you decide, the application keeps its version."
+        ),
+        N_("The change is taken into the application."),
+        N_("The change is taken back in the calendar."),
+    ),
     "ambiguous_match": (
         N_("More than one event could be the same"),
         N_("Several events look alike, so they were not matched by themselves."),
@@ -139,6 +164,10 @@ HOLDS: Mapping[str, tuple[str, str, str, str]] = {
     ),
 }
 
+#: What remains possible after approving.
+UNDO_LATER = N_("It can be taken back afterwards: the page of the run that did it has an undo.")
+NO_UNDO: Mapping[str, str] = {"mails": N_("Mails that went out cannot be called back.")}
+
 HOLD_STATES: Mapping[str, Term] = {
     "open": Term(N_("Waits for a decision"), "held", "warn"),
     "approved": Term(N_("Approved"), "in-step", "good"),
@@ -157,14 +186,14 @@ RESOLUTIONS: Mapping[str, str] = {
 
 FIELDS: Mapping[str, str] = {
     "title": N_("Title"),
-    "description": N_("Description"),
-    "html": N_("Description"),
-    "location": N_("Place"),
     "start": N_("Start"),
     "end": N_("End"),
+    "location": N_("Place"),
     "show_as": N_("Shown as"),
-    "sensitivity": N_("Privacy"),
     "status": N_("Status"),
+    "description": N_("Description"),
+    "html": N_("Description"),
+    "sensitivity": N_("Privacy"),
     "organizer": N_("Organiser"),
     "attendees": N_("People"),
     "categories": N_("Categories"),
@@ -194,6 +223,69 @@ VALUES: Mapping[str, Mapping[str, str]] = {
         "confidential": N_("Confidential"),
     },
     "status": {"confirmed": N_("Confirmed"), "tentative": N_("Tentative"), "cancelled": N_("Cancelled")},
+}
+
+#: Which way a link goes: the sign between its ends, and in words.
+WAYS: Mapping[str, tuple[str, str]] = {
+    "two_way": ("⇄", N_("both ways")),
+    "outbound": ("→", N_("only from the application to the calendar")),
+    "inbound": ("←", N_("only from the calendar to the application")),
+    "off": ("|", N_("switched off in both directions")),
+}
+OUTWARD: Mapping[str, str] = {
+    "busy": N_("Bookings of the application go to the calendar as busy time, without content."),
+    "title_time": N_("Bookings of the application go to the calendar with title and time."),
+    "full": N_("Bookings of the application go to the calendar with everything it can hold."),
+    "chosen": N_("Bookings of the application go to the calendar with their time and chosen fields."),
+    "off": N_("Nothing goes to the calendar."),
+}
+INWARD: Mapping[str, str] = {
+    "busy": N_("Events of the calendar come into the application as busy time, without content."),
+    "title_time": N_("Events of the calendar come into the application with title and time."),
+    "full": N_("Events of the calendar come into the application with everything they hold."),
+    "chosen": N_("Events of the calendar come into the application with their time and chosen fields."),
+    "off": N_("Nothing comes from the calendar."),
+}
+
+#: Why an event of the calendar is not mirrored.
+LEFT_OUT: Mapping[str, str] = {
+    "outside": N_("outside the mirrored days"),
+    "filtered": N_("left out by a rule"),
+    "private": N_("private"),
+    "unreadable": N_("not readable"),
+    "mirror": N_("copies from elsewhere"),
+    "mark": N_("carry our mark, but are not our copies"),
+}
+
+#: Why an installation only compares.
+VERIFYING: Mapping[str, str] = {
+    "restored": N_("It was restored from a backup."),
+    "copied": N_("Its database is a copy of another one."),
+    "moved": N_("Its data folder came to another machine."),
+    "rolled_back": N_("Its database was set back to an earlier state."),
+}
+
+AUTH_METHODS: Mapping[str, str] = {
+    "none": N_("no sign-in"),
+    "basic": N_("user name and password (Basic)"),
+    "digest": N_("user name and password (Digest)"),
+    "bearer": N_("token"),
+    "ntlm": N_("Windows account (NTLM)"),
+    "negotiate": N_("Windows account (Negotiate)"),
+    "oauth_app": N_("registered application (OAuth)"),
+    "oauth_user": N_("consent of a person (OAuth)"),
+    "service_account": N_("service account"),
+}
+ACCESS: Mapping[str, str] = {
+    "own": N_("the account’s own calendars"),
+    "delegate": N_("calendars shared with the account"),
+    "impersonation": N_("any mailbox, by impersonation"),
+}
+ROLES: Mapping[str, str] = {
+    "admin": N_("administrator"),
+    "operator": N_("operator"),
+    "dpo": N_("data protection"),
+    "viewer": N_("may look, but not change"),
 }
 
 PROVIDERS: Mapping[str, str] = {
@@ -239,19 +331,8 @@ SAID: Mapping[str, str] = {
     "rejected": N_("Rejected. The next run puts things back."),
     "resolved": N_("Decided. Both sides get the chosen version in the next run."),
     "doctor": N_("The check-up was asked for. Its findings show up here."),
+    "writing": N_("Writing is allowed again. All calendars are compared now."),
     "password": N_("The password was changed. All other sessions have ended."),
-}
-
-CHECKS: Mapping[str, str] = {
-    "dns": N_("Name"),
-    "tcp": N_("Network"),
-    "tls": N_("Encryption"),
-    "discovery": N_("Finding the calendars"),
-    "login": N_("Sign-in"),
-    "rights": N_("Rights"),
-    "read": N_("Read access"),
-    "write": N_("Test entry"),
-    "clock": N_("Clock"),
 }
 
 DOCTOR_RESULTS: Mapping[str, Term] = {
@@ -260,6 +341,11 @@ DOCTOR_RESULTS: Mapping[str, Term] = {
     "fail": Term(N_("Fails"), "broken", "bad"),
     "skip": Term(N_("Not checked"), "off", "off"),
 }
+
+
+def place_of(field: str) -> int:
+    """Say where a field stands when several are named: as in `FIELDS`, unknown ones last."""
+    return list(FIELDS).index(field) if field in FIELDS else len(FIELDS)
 
 
 def term(table: Mapping[str, Term], word: str) -> Term:
