@@ -18,8 +18,11 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gleichtakt.sync import policy
+
 BEATS = 24
 PAGE = 50
+WAYS = ("direction", "inbound_enabled", "outbound_enabled")  # the settings that decide which way a link goes
 PUNCTUAL_SECONDS = 60.0  # a run that is due for less than this is on time
 
 Json = Any
@@ -51,6 +54,7 @@ CONDITIONS = (
     ("failing", "link.failing_since is not null"),
     ("waiting", "coalesce(held.count, 0) + coalesce(clashing.count, 0) > 0"),
     ("late", "link.due < cast(:now as timestamptz) - interval '3 minutes'"),
+    ("degraded", "link.state = 'degraded'"),
     ("listing", "link.state = 'listing'"),
     ("new", "link.state = 'new'"),
 )
@@ -60,6 +64,7 @@ ORDER = (
     "failing",
     "late",
     "waiting",
+    "degraded",
     "throttled",
     "verify",
     "listing",
@@ -68,7 +73,7 @@ ORDER = (
     "paused",
     "disconnected",
 )
-NEEDS_A_LOOK = ("error", "auth_required", "failing", "late", "waiting")
+NEEDS_A_LOOK = ("error", "auth_required", "failing", "late", "waiting", "degraded")
 
 _CONDITION = f"case {' '.join(f'when {test} then {chr(39)}{name}{chr(39)}' for name, test in CONDITIONS)} else 'in_step' end"
 _RANK = f"array_position(array[{', '.join(f'{chr(39)}{name}{chr(39)}' for name in ORDER)}], condition)"
@@ -80,7 +85,7 @@ select link.id, link.organization_id, link.resource_id, link.connection_id, link
        case when link.error_code <> '' then link.error_params else connection.state_params end as params,
        resource.name as resource_name, resource.kind as resource_kind, connection.name as connection_name,
        connection.provider, greatest(connection.paused_until, lane.paused_until) as paused_until,
-       coalesce(held.count, 0) as holds, coalesce(clashing.count, 0) as conflicts,
+       coalesce(held.count, 0) as holds, coalesce(clashing.count, 0) as conflicts, coalesce(parked.count, 0) as problems,
        exists (select from run where run.link_id = link.id and run.state in ('queued', 'running')) as running,
        {_CONDITION} as condition
 from link
@@ -89,6 +94,7 @@ join connection on connection.id = link.connection_id
 join lane on lane.id = link.lane_id
 left join (select link_id, count(*) from hold where state = 'open' group by link_id) held on held.link_id = link.id
 left join (select link_id, count(*) from conflict where state = 'open' group by link_id) clashing on clashing.link_id = link.id
+left join (select link_id, count(*) from problem where state = 'open' group by link_id) parked on parked.link_id = link.id
 where (cast(:organization_id as uuid) is null or link.organization_id = :organization_id)
 """
 
@@ -120,6 +126,7 @@ class LinkRow:
     paused_until: datetime | None
     holds: int
     conflicts: int
+    problems: int
     running: bool
     condition: str
 
@@ -181,6 +188,59 @@ async def link(connection: AsyncConnection, organization_id: UUID | None, link_i
     return LinkRow(*row) if row else None
 
 
+_SAID = text("""
+select link.id, connection.provider, setting.level, setting.name, setting.value #>> '{}'
+from link join resource on resource.id = link.resource_id join connection on connection.id = link.connection_id
+left join setting on setting.name = any(cast(:names as text[])) and (setting.level, setting.object_id) in (
+  ('global', link.organization_id), ('group', resource.group_id), ('resource', resource.id), ('link', link.id))
+where link.id = any(cast(:ids as uuid[])) order by array_position(array['global', 'group', 'resource', 'link'], setting.level)
+""")
+
+
+async def directions(connection: AsyncConnection, link_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+    """Say which way each link goes, all switches counted: two_way, outbound, inbound or off."""
+    said: dict[UUID, list[tuple[str, dict[str, Json]]]] = defaultdict(list)
+    providers: dict[UUID, str] = {}
+    for link_id, provider, level, name, value in await connection.execute(_SAID, {"ids": list(link_ids), "names": list(WAYS)}):
+        providers[link_id] = provider
+        if level is not None:
+            said[link_id].append((level, {name: {"true": True, "false": False}.get(value, value)}))
+    return {link_id: way(policy.resolve(said[link_id], provider=provider).policy) for link_id, provider in providers.items()}
+
+
+def way(of: policy.Policy) -> str:
+    """Say which way a link goes: two_way, outbound, inbound or off."""
+    out = of.outbound_enabled and of.direction in ("two_way", "outbound")
+    back = of.inbound_enabled and of.direction in ("two_way", "inbound")
+    return {(True, True): "two_way", (True, False): "outbound", (False, True): "inbound"}.get((out, back), "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a link carries. in_step: events both sides share; left_out: how many are not mirrored, by reason."""
+
+    in_step: int
+    parked: int
+    left_out: Mapping[str, int]
+
+
+async def contents(connection: AsyncConnection, resource_id: UUID, link_id: UUID) -> Contents:
+    """Count what a link carries, and what it leaves out."""
+    given = {"resource_id": resource_id, "link_id": link_id}
+    own = "resource_id = :resource_id and link_id = :link_id"
+    pairs = await connection.execute(
+        text(f"""select count(*) filter (where state = 'linked' and href is not null), count(*) filter (where state = 'parked')
+                 from pairing where {own}"""),
+        given,
+    )
+    shared, parked = pairs.one()
+    rest = await connection.execute(
+        text(f"select reason, count(*) from observed where {own} and reason <> '' and not gone group by reason order by 2 desc"),
+        given,
+    )
+    return Contents(shared, parked, {row[0]: row[1] for row in rest})
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What waits and how the links stand. conditions: links by condition."""
@@ -221,6 +281,12 @@ async def waiting(connection: AsyncConnection, organization_id: UUID | None) -> 
         {"organization_id": organization_id},
     )
     return dict(found.mappings().one())
+
+
+async def verifying(connection: AsyncConnection) -> str:
+    """Say why this installation only compares and writes nothing outside, as `store.instance` does; empty when it is live."""
+    found = await connection.execute(text("select coalesce(nullif(reason, ''), 'restored') from instance where mode = 'verify'"))
+    return str(found.scalar_one_or_none() or "")
 
 
 async def tally(connection: AsyncConnection, organization_id: UUID | None, now: datetime) -> Tally:
@@ -407,12 +473,22 @@ where (cast(:organization_id as uuid) is null or journal.organization_id = :orga
 
 
 async def journal_of_run(connection: AsyncConnection, organization_id: UUID | None, run_id: UUID, number: int = 1) -> Shelf:
-    """Give one page of what a run wrote, in order."""
+    """Give one page of what a run wrote, side by side and in order."""
     found = await connection.execute(
-        text(f"{_JOURNAL} and journal.run_id = :run_id order by journal.id limit :limit offset :offset"),
+        text(f"{_JOURNAL} and journal.run_id = :run_id order by journal.side, journal.id limit :limit offset :offset"),
         {"organization_id": organization_id, "run_id": run_id, "limit": PAGE + 1, "offset": (number - 1) * PAGE},
     )
     return _shelf([_entry(row) for row in found], number)
+
+
+async def reasons(connection: AsyncConnection, plan_id: UUID, entries: Sequence[Entry]) -> Mapping[int, str]:
+    """Give, for entries of a run's journal, the code of the sentence why its plan meant them."""
+    found = await connection.execute(
+        text("select series_id, side, why from plan_action where plan_id = :id and series_id = any(cast(:series as uuid[]))"),
+        {"id": plan_id, "series": list({entry.series_id for entry in entries if entry.series_id})},
+    )
+    why = {(row[0], row[1]): row[2] for row in found}
+    return {entry.id: why.get((entry.series_id, entry.side), "") for entry in entries}
 
 
 def _entry(row: Sequence[Any]) -> Entry:
@@ -656,15 +732,26 @@ async def latest_plan(
     return PlanRow(*row) if row else None
 
 
-async def plan_actions(connection: AsyncConnection, plan_id: UUID, number: int = 1, *, side: str = "", verb: str = "") -> Shelf:
-    """Give one page of a plan's steps in their order; only one side's or one verb's where asked."""
+async def plan_actions(
+    connection: AsyncConnection, plan_id: UUID, number: int = 1, *, side: str = "", verb: str = "", states: Sequence[str] = ()
+) -> Shelf:
+    """Give one page of a plan's steps, side by side; only those of one side, one verb or some states where asked."""
     found = await connection.execute(
         text(f"""select action.number, action.side, action.verb, action.fields, action.why, action.state, action.error_code,
                         action.mails, series.starts_at, {_ACTION_TITLE}
                  from plan_action action {_UNDER_TITLE} where action.plan_id = :id
                    and (:side = '' or action.side = :side) and (:verb = '' or action.verb = :verb)
-                 order by action.number limit :limit offset :offset"""),
-        {"id": plan_id, "side": side, "verb": verb, "limit": PAGE + 1, "offset": (number - 1) * PAGE},
+                   and (cast(:any_state as boolean) or action.state = any(cast(:states as text[])))
+                 order by action.side, action.number limit :limit offset :offset"""),
+        {
+            "id": plan_id,
+            "side": side,
+            "verb": verb,
+            "any_state": not states,
+            "states": list(states),
+            "limit": PAGE + 1,
+            "offset": (number - 1) * PAGE,
+        },
     )
     return _shelf([_concealed(ActionRow, row) for row in found], number)
 
@@ -811,6 +898,16 @@ async def resource(connection: AsyncConnection, organization_id: UUID | None, re
     )
     row = found.one_or_none()
     return ResourceRow(*row) if row else None
+
+
+async def next_start(connection: AsyncConnection, resource_id: UUID, after: datetime) -> datetime | None:
+    """Give when the next event of a resource begins, None when none is known."""
+    found = await connection.execute(
+        text("select min(starts_at) from occurrence where resource_id = :id and starts_at >= :after"),
+        {"id": resource_id, "after": after},
+    )
+    first: datetime | None = found.scalar_one()
+    return first
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ _desk = Router(
     "/",
     route_handlers=[
         overview.overview,
+        overview.allow_writing,
         live.live,
         links.link_page,
         links.plan_page,

@@ -15,12 +15,11 @@ from typing import Any
 from gleichtakt.model.document import read_point
 from gleichtakt.model.event import Series
 from gleichtakt.store.desk import ConflictRow
-from gleichtakt.sync.flat import apply, changed, content_of, flatten, slot_of, unflatten
+from gleichtakt.sync.flat import apply, changed, content_of, flatten, is_note, slot_of, unflatten
 from gleichtakt.web.i18n import Words, terms
 
 #: Fields that a private event does not show.
 CONTENT = ("title", "description", "html", "location", "organizer", "attendees", "categories", "conference_url", "url")
-ORDER = ("title", "start", "end", "location", "show_as", "status", "description")
 
 Flat = Mapping[str, Any]
 
@@ -42,8 +41,8 @@ class Line:
 def lines(row: ConflictRow, words: Words) -> list[Line]:
     """Give the fields that clash, and those that only one side changed, in the order people read them."""
     ours, theirs = row.ours or {}, row.theirs or {}
-    clashing = [key for key in row.fields if not _is_html(key)]
-    moved = {key: side for key, side in _one_sided(row).items() if not _is_html(key) and key not in clashing}
+    clashing = [key for key in row.fields if _is_shown(key)]
+    moved = {key: side for key, side in _one_sided(row).items() if _is_shown(key) and key not in clashing}
     keys = sorted({*clashing, *moved}, key=_place)
     return [
         Line(
@@ -60,13 +59,12 @@ def lines(row: ConflictRow, words: Words) -> list[Line]:
     ]
 
 
-def _is_html(key: str) -> bool:
-    return key == "html" or key.endswith(":html")
+def _is_shown(key: str) -> bool:
+    return not (key == "html" or key.endswith(":html") or is_note(key))
 
 
 def _place(key: str) -> tuple[str, int, str]:
-    field = content_of(key)
-    return slot_of(key), ORDER.index(field) if field in ORDER else len(ORDER), key
+    return slot_of(key), terms.place_of(content_of(key)), key
 
 
 def _one_sided(row: ConflictRow) -> dict[str, str]:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.model.document import read_point
 from gleichtakt.store import audit, desk
-from gleichtakt.sync.flat import content_of
+from gleichtakt.sync.flat import content_of, is_note
 from gleichtakt.web.admin import strip
 from gleichtakt.web.admin.live import look
 from gleichtakt.web.i18n import Words, terms
@@ -23,18 +23,20 @@ from gleichtakt.web.login.viewer import Asked, Viewer, database_of, go, page
 async def show(request: Asked, viewer: Viewer, connection: AsyncConnection, template: str, **values: Any) -> Response[str]:
     """Answer with a page of the desk."""
     waiting = await desk.waiting(connection, viewer.scope)
+    verifying = await desk.verifying(connection)
     beat = await look(connection, viewer.scope)
     helpers: dict[str, Any] = {
         "strips": strip,
         "read_point": partial(read_point, place=""),
         "field_names": partial(field_names, viewer.words),
     }
-    return page(viewer, request, template, waiting=waiting, beat=beat, **helpers, **values)
+    return page(viewer, request, template, waiting=waiting, verifying=verifying, beat=beat, **helpers, **values)
 
 
 def field_names(words: Words, fields: Sequence[str]) -> str:
-    """Enumerate fields by the names people know; what concerns single occurrences is named once."""
-    names = (words.say(terms.FIELDS.get(content_of(key), content_of(key))) for key in fields)
+    """Enumerate fields by the names people know, in the order people read them; each once, the planner's own notes never."""
+    known = sorted({content_of(key) for key in fields if not is_note(key)}, key=terms.place_of)
+    names = (words.say(terms.FIELDS.get(field, field)) for field in known)
     return words.join(list(dict.fromkeys(names)))
 
 

@@ -9,9 +9,10 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gleichtakt.store import desk, runs
+from gleichtakt.store import desk, levels, runs
 from gleichtakt.store import links as links_store
 from gleichtakt.store.desk import LinkRow
+from gleichtakt.web.admin import flow
 from gleichtakt.web.admin.frame import database_of, found, go, number_of, record, show, uuid_of
 from gleichtakt.web.login.viewer import Asked, Onlooker, Viewer
 
@@ -28,12 +29,16 @@ async def link_page(request: Asked, viewer: Onlooker, link_id: FromPath[str]) ->
     """Show one link."""
     async with database_of(request).read() as connection:
         link = await _link(connection, viewer, uuid_of(link_id))
+        policy = await levels.link_policy(connection, link.id)
         return await show(
             request,
             viewer,
             connection,
             "link.html",
             link=link,
+            flow=flow.told(policy, viewer.words) if policy else [],
+            way=desk.way(policy) if policy else "off",
+            contents=await desk.contents(connection, link.resource_id, link.id),
             beats=await desk.beats(connection, [link.id]),
             runs=await desk.runs(connection, viewer.scope, link_id=link.id, size=RECENT),
             problems=await desk.problems(connection, viewer.scope, link_id=link.id, size=RECENT),

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from litestar import Response, get
+from litestar import Response, get, post
+from litestar.exceptions import PermissionDeniedException
 
-from gleichtakt.store import desk
+from gleichtakt.store import audit, desk, instance
 from gleichtakt.store.desk import Tally
-from gleichtakt.web.admin.frame import database_of, number_of, show
+from gleichtakt.web.admin.frame import database_of, go, number_of, show
 from gleichtakt.web.i18n import terms
 from gleichtakt.web.login.viewer import Asked, Onlooker
 
 TONES = ("good", "busy", "plain", "warn", "bad")
 GAP = 4.0
+LATEST = 4  # runs with changes beside what waits
 
 #: The filters over the list of links: which conditions each lets through.
 FILTERS = {
@@ -43,8 +45,9 @@ def parts(tally: Tally) -> list[Part]:
     shares = [(tone, max(12.0, 1000 * counts[tone] / tally.links)) for tone in TONES if counts[tone]]
     scale, x, divided = 1000 / (sum(width for _, width in shares) or 1), 0.0, []
     for tone, width in shares:
-        divided.append(Part(tone, round(x, 1), round(width * scale - GAP, 1)))
-        x += width * scale
+        end = x + width * scale
+        divided.append(Part(tone, round(x, 1), round(end - x - (GAP if end < 999 else 0.0), 1)))
+        x = end
     return divided
 
 
@@ -74,8 +77,21 @@ async def overview(request: Asked, viewer: Onlooker) -> Response[str]:
             tally=tally,
             links=links,
             beats=beats,
+            ways=await desk.directions(connection, [link.id for link in links.rows]),
+            latest=await desk.runs(connection, viewer.scope, only="wrote", size=LATEST),
             only=only,
             search=search,
             parts=parts(tally),
             shown=shown,
         )
+
+
+@post("/writing/allow", include_in_schema=False)
+async def allow_writing(request: Asked, viewer: Onlooker) -> Response[str]:
+    """Let a restored or copied installation write again. It concerns all organizations, so only who sees them all may."""
+    if not viewer.may_allow_writing:
+        raise PermissionDeniedException("role")
+    async with database_of(request).begin() as connection:
+        await instance.confirm(connection)
+        await audit.record(connection, organization_id=None, actor=viewer.actor, action="instance.confirm", of="instance")
+    return go(request, "/", "writing")

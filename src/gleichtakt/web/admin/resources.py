@@ -38,6 +38,9 @@ async def resource_page(request: Asked, viewer: Onlooker, resource_id: FromPath[
         span = week.span_of_week(monday, zone)
         rows = await calendars.list_events(connection, resource.id, span.start - timedelta(days=1), span.end + timedelta(days=1))
         links = await desk.links(connection, viewer.scope, now, resource_id=resource.id)
+        laid_out = week.lay_out(monday, rows, zone, with_titles=viewer.may_see_titles)
+        coming = await desk.next_start(connection, resource.id, span.end) if laid_out.is_empty else None
+        coming_day = coming.astimezone(zone).date() if coming else None
         return await show(
             request,
             viewer,
@@ -46,7 +49,10 @@ async def resource_page(request: Asked, viewer: Onlooker, resource_id: FromPath[
             resource=resource,
             links=links,
             beats=await desk.beats(connection, [link.id for link in links.rows]),
-            week=week.lay_out(monday, rows, zone, with_titles=viewer.may_see_titles),
+            ways=await desk.directions(connection, [link.id for link in links.rows]),
+            week=laid_out,
+            coming=coming_day,
+            coming_week=week.week_name(week.monday_of("", coming_day)) if coming_day else "",
             today=today,
             before=week.week_name(monday - timedelta(days=7)),
             after=week.week_name(monday + timedelta(days=7)),

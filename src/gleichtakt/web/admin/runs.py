@@ -11,6 +11,7 @@ from gleichtakt.web.admin.frame import database_of, found, go, number_of, record
 from gleichtakt.web.login.viewer import Asked, Onlooker
 
 SHOW = ("all", "wrote", "failed")
+LEFT = ("held", "failed", "skipped")  # what a run planned and did not do
 
 
 @get("/runs", include_in_schema=False)
@@ -31,10 +32,20 @@ async def run_page(request: Asked, viewer: Onlooker, run_id: FromPath[str]) -> R
         journal = await desk.journal_of_run(connection, viewer.scope, run.id, number_of(request))
         plan = await desk.latest_plan(connection, viewer.scope, run_id=run.id)
         actions = desk.Shelf((), 1, more=False)
-        if plan is not None and not journal.rows:
-            actions = await desk.plan_actions(connection, plan.id, number_of(request))
+        if plan is not None:
+            left = () if not journal.rows else LEFT
+            actions = await desk.plan_actions(connection, plan.id, number_of(request), states=left)
         answer = await show(
-            request, viewer, connection, "run.html", run=run, journal=journal, plan=plan, actions=actions, titles=titles
+            request,
+            viewer,
+            connection,
+            "run.html",
+            run=run,
+            journal=journal,
+            plan=plan,
+            actions=actions,
+            why=await desk.reasons(connection, plan.id, journal.rows) if plan else {},
+            titles=titles,
         )
         if titles and not request.headers.get("hx-request"):
             await record(connection, viewer, run, "run.titles_shown")

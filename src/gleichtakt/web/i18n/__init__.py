@@ -110,8 +110,9 @@ class Words:
     # --- moments ---
 
     def moment(self, moment: datetime) -> str:
-        """Write day and time in the reader's zone, seconds included."""
-        return format_datetime(moment, "medium", tzinfo=self.zone, locale=self.locale)
+        """Write day and time in the reader's zone, seconds and the zone's short name included."""
+        zone = format_datetime(moment, "z", tzinfo=self.zone, locale=self.locale)
+        return f"{format_datetime(moment, 'medium', tzinfo=self.zone, locale=self.locale)} {zone}"
 
     def clock(self, moment: datetime) -> str:
         """Write the time of day."""
@@ -142,6 +143,11 @@ class Words:
     def length(self, seconds: float) -> str:
         """Write a length of time in its largest fitting unit, short: «40 s», «3 min»."""
         return format_timedelta(timedelta(seconds=max(0, round(seconds))), threshold=1, format="short", locale=self.locale)
+
+    @property
+    def zone_name(self) -> str:
+        """Name the zone that the reader's hours are in."""
+        return str(getattr(self.zone, "key", "UTC"))
 
     @property
     def today(self) -> date:

@@ -184,5 +184,6 @@ def _password_trouble(new: str, again: str) -> str:
     return ""
 
 
-OPEN = [sign_in_page, sign_in, sign_out, prefer]
+DOOR = [sign_in_page, sign_in]
+OPEN = [sign_out, prefer]
 OWN = [account_page, change_password]

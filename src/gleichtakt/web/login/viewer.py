@@ -104,6 +104,11 @@ class Viewer:
         return self.account.role in MAY_ACT
 
     @property
+    def may_allow_writing(self) -> bool:
+        """Say whether this person answers for the installation as a whole."""
+        return self.account.role == "admin" and self.account.organization_id is None
+
+    @property
     def may_see_titles(self) -> bool:
         """Say whether masked titles may be shown on request."""
         return self.account.role in MAY_SEE_TITLES
@@ -224,6 +229,12 @@ async def from_our_own_form(connection: ASGIConnection[Any, Any, Any, Any], _: B
             raise PermissionDeniedException("csrf")
 
 
+async def from_this_site(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Let a form pass that was started here. Enough for sign-in, which a page opened before an earlier sign-in may repeat."""
+    if connection.scope["method"] in UNSAFE:  # type: ignore[typeddict-item]
+        refuse_other_sites(connection)
+
+
 def refuse_other_sites(request: ASGIConnection[Any, Any, Any, Any]) -> None:
     """Refuse what the browser says was started by another site (Fetch Metadata, else Origin)."""
     site = request.headers.get("sec-fetch-site")
@@ -287,7 +298,7 @@ def go(request: Asked, path: str, said: str = "") -> Response[str]:
 
 def seen(request: Asked) -> Viewer:
     """Give the viewer a guard has found already; a stranger where it did not come to that."""
-    found = request.scope["state"].get(_FOUND)
+    found = request.scope.get("state", {}).get(_FOUND)
     return found if isinstance(found, Viewer) else _stranger(request)
 
 
@@ -303,6 +314,12 @@ def to_sign_in(request: Asked, _: NotAuthorizedException) -> Response[str]:
 def refused(request: Asked, error: HTTPException) -> Response[str]:
     """Answer with a page that says what went wrong and what to do."""
     return page(seen(request), request, "refused.html", error.status_code, status_code=error.status_code, reason=error.detail)
+
+
+def lost(request: Asked, error: HTTPException) -> Response[str] | None:
+    """Answer a browser that asks for an address nobody knows, None for everyone else."""
+    is_page = not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
+    return refused(request, error) if is_page else None
 
 
 def trouble(request: Asked, error: Trouble) -> Response[str]:
