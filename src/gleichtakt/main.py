@@ -121,7 +121,7 @@ def demo(
     """Run the demonstration."""
     from gleichtakt.commands import demo as demonstration
 
-    _end(command(lambda settings: demonstration.demo(settings, folder=folder, as_json=as_json), as_json=as_json, is_service=True))
+    _end(command(lambda settings: demonstration.demo(settings, folder=folder, as_json=as_json), as_json=as_json))
 
 
 @declared(cli, "Die Datenbank auf den Stand dieser Version bringen.", "Bring the database to this version.")

@@ -10,8 +10,10 @@ import stat
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
@@ -113,6 +115,17 @@ async def test_a_simulator_answers_under_its_control_address(environment: dict[s
             assert answer.status == 200
 
 
+async def told_by(environment: Mapping[str, str], *words: str) -> Any:
+    """Give what another process of the same installation says as JSON."""
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from gleichtakt.main import cli; cli()", *words, "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
+    )
+    out, _ = await asyncio.wait_for(started.communicate(), READY_SECONDS)
+    return json.loads(out)
+
+
 @pytest.mark.servers
 async def test_the_demo_shows_a_firm_with_something_to_decide(environment: dict[str, str]) -> None:
     async with process(environment, "demo") as told:
@@ -125,14 +138,39 @@ async def test_the_demo_shows_a_firm_with_something_to_decide(environment: dict[
                     found: list[dict[str, Any]] = (await answer.json())["items"]
                     return found
 
+            resources = await items("resources?limit=100")
+            kinds = [resource["kind"] for resource in resources]
+            assert (kinds.count("person"), kinds.count("room")) == (12, 3)
+            names = {resource["id"]: resource["external_id"] for resource in resources}
+
             (conflict,) = await items("conflicts")
-            assert conflict["fields"] == ["title"]
+            assert (names[conflict["resource_id"]], conflict["fields"]) == ("jonas.petersen", ["title"])
             (hold,) = await items("holds")
-            assert (hold["kind"], hold["count"]) == ("mass_delete", 9)
+            assert (names[hold["resource_id"]], hold["kind"], hold["count"]) == ("sehlabor", "mass_delete", 9)
             assert {link["state"] for link in await items("links?limit=100")} <= {"in_step", "degraded"}
-            (anna,) = await items("resources?external_id=anna.lorenz")
-            span = "from=2026-01-01T00:00:00Z&to=2030-01-01T00:00:00Z"
-            events = await items(f"resources/{anna['id']}/events?{span}&limit=100")
+
+            (anna,) = (found for found, name in names.items() if name == "anna.lorenz")
+            today = datetime.now(UTC)
+            span = f"from={today - timedelta(days=90):%Y-%m-%d}T00:00:00Z&to={today + timedelta(days=400):%Y-%m-%d}T00:00:00Z"
+            events = await items(f"resources/{anna}/events?{span}&limit=100")
+            assert {event["origin"] for event in events} == {"app", "provider"}
             (weekly,) = [event for event in events if event["recurrence"]]
             assert weekly["recurrence"]["rrule"] == "FREQ=WEEKLY;BYDAY=TU;COUNT=8"
-            assert {event["origin"] for event in events} == {"app", "provider"}
+            meetings = await items(f"resources/{anna}/events?{span}&expand=true&limit=100")
+            regular = [one for one in meetings if one["title"] == "Jour fixe Beratung"]
+            assert {one["start"]["date_time"][11:16] for one in regular} == {"09:00"}
+            assert len({_offset(one["start"]) for one in regular}) == 2  # summer time and winter time
+        there = await told_by({**environment, "GLEICHTAKT_DATA_DIR": told["data_dir"]}, "status")
+        assert there["worker"] is True
+        waiting = [(len(link["holds"]), len(link["conflicts"])) for link in there["links"]]
+        assert sorted(waiting)[-2:] == [(0, 1), (1, 0)]
+
+
+def _offset(start: dict[str, str]) -> timedelta | None:
+    return datetime.fromisoformat(start["date_time"]).replace(tzinfo=ZoneInfo(start["time_zone"])).utcoffset()
+
+
+async def test_a_demo_without_a_calendar_server_says_how_to_get_one(environment: dict[str, str], tmp_path: Path) -> None:
+    told = await told_by({**environment, "GLEICHTAKT_SERVERS_DIR": str(tmp_path)}, "demo")
+    assert told["problems"][0]["code"] == "command.no_server"
+    assert "scripts/setup" in told["problems"][0]["remedy"]

@@ -15,29 +15,28 @@ from typing import Any
 
 from gleichtakt.commands.demo.caldav_server import radicale
 from gleichtakt.commands.demo.firm import PEOPLE, ROOMS
-from gleichtakt.commands.demo.story import Story
+from gleichtakt.commands.demo.story import Colleagues, Story
 from gleichtakt.commands.serving import announce, listen, running, stop_on_signals
-from gleichtakt.commands.telling import DONE, say
+from gleichtakt.commands.telling import DONE, either, progress, say
 from gleichtakt.errors import Permanent
 from gleichtakt.settings import Settings
 
 
 async def demo(settings: Settings, *, folder: Path | None, as_json: bool) -> int:
-    """Run the demonstration until SIGINT or SIGTERM; one line says where, once the firm is in step."""
+    """Run the demonstration until SIGINT or SIGTERM; it says where once the firm is in step and something waits."""
     stop = stop_on_signals()
     home = _home(folder)
     try:
-        async with (
-            radicale(home / "radicale", [one.id for one in (*PEOPLE, *ROOMS)]) as server,
-            running(_settings(settings, home), stop) as served,
-            Story(served, server) as story,
-        ):
-            if await _unless(stop, story.begin()):
-                announce(served, as_json=as_json, more=story.told())
-                for line in () if as_json else story.lines():
-                    say(line)
-                await _unless(stop, story.go_on())
-                await stop.wait()
+        progress(either("Ein CalDAV-Server (Radicale) startet …", "A CalDAV server (Radicale) starts …"))
+        async with radicale(home / "radicale", [one.id for one in (*PEOPLE, *ROOMS)]) as server, Colleagues(server) as colleagues:
+            progress(either("Datenbank, Webserver und Worker starten …", "Database, web server and worker start …"))
+            async with running(_settings(settings, home), stop) as served, Story(served, server, colleagues) as story:
+                if await _unless(stop, story.begin()):
+                    announce(served, as_json=as_json, more=story.told())
+                    for line in () if as_json else story.lines():
+                        say(line)
+                    await _unless(stop, story.go_on())
+                    await stop.wait()
     finally:
         if folder is None:
             shutil.rmtree(home, ignore_errors=True)

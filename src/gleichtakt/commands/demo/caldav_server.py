@@ -6,6 +6,7 @@ It is installed by `scripts/setup` into an environment of its own and never impo
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import shutil
@@ -76,9 +77,11 @@ class Server:
         """Give the path of somebody's calendar."""
         return f"/{user}/{CALENDAR}/"
 
-    async def make_calendar(self, user: str, title: str) -> None:
-        """Somebody makes a calendar, if it is not there from an earlier demo."""
-        await self._send("MKCALENDAR", user, self.path(user), _MKCALENDAR.format(title=title).encode(), accept=(201, 405, 409))
+    async def make_calendar(self, user: str, title: str) -> bool:
+        """Somebody makes a calendar; say whether it is new, or there from an earlier demo."""
+        body = _MKCALENDAR.format(title=title).encode()
+        status, _ = await self._send("MKCALENDAR", user, self.path(user), body, accept=(201, 405, 409))
+        return status == 201
 
     async def put(self, user: str, name: str, calendar: bytes) -> None:
         """Somebody stores an event."""
@@ -97,30 +100,30 @@ class Server:
 
     async def text(self, user: str, path: str) -> str:
         """Give an event as it is stored, with its long lines joined."""
-        stored = await self._send("GET", user, path, b"", accept=(200,))
+        _, stored = await self._send("GET", user, path, b"", accept=(200,))
         return stored.decode().replace("\r\n ", "").replace("\n ", "")
 
     async def names(self, user: str) -> Sequence[str]:
         """Give the paths of all events in somebody's calendar."""
-        listed = await self._send("PROPFIND", user, self.path(user), b"", accept=(207,))
+        _, listed = await self._send("PROPFIND", user, self.path(user), b"", accept=(207,))
         parts = listed.decode().split("href>")
         return [part.removesuffix("</") for part in parts if part.endswith(".ics</")]
 
-    async def _send(self, method: str, user: str, path: str, body: bytes, *, accept: tuple[int, ...]) -> bytes:
+    async def _send(self, method: str, user: str, path: str, body: bytes, *, accept: tuple[int, ...]) -> tuple[int, bytes]:
         auth = self.auth.setdefault(user, aiohttp.BasicAuth(user, self.passwords[user]))
         headers = {"Content-Type": "text/calendar; charset=utf-8", "Depth": "1"}
         async with self.session.request(method, self.url + path, data=body, auth=auth, headers=headers) as answer:
             text = await answer.read()
             if answer.status not in accept:
                 raise RuntimeError(f"Radicale answered {answer.status} to {method} {path}")
-            return text
+            return answer.status, text
 
 
 @asynccontextmanager
 async def radicale(folder: Path, users: Sequence[str]) -> AsyncIterator[Server]:
-    """Run Radicale around a block, for these users and the sync account."""
-    program, port = find(), _free_port()
-    passwords = {user: secrets.token_urlsafe(9) for user in (SYNC, *users)}
+    """Run Radicale around a block, for these users and the sync account; in a folder used before, as it was there."""
+    program = find()
+    port, passwords = _remembered(folder, users)
     log = _prepare(folder, port, passwords)
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
@@ -130,6 +133,7 @@ async def radicale(folder: Path, users: Sequence[str]) -> AsyncIterator[Server]:
             stdout=output,
             stderr=output,
             env={**os.environ, "HOME": str(folder)},
+            start_new_session=True,  # Ctrl-C is for us: the server ends after the last pass
         )
     try:
         await _answers(process, port, log)
@@ -141,9 +145,21 @@ async def radicale(folder: Path, users: Sequence[str]) -> AsyncIterator[Server]:
         await process.wait()
 
 
+def _remembered(folder: Path, users: Sequence[str]) -> tuple[int, dict[str, str]]:
+    """Give the port and the passwords of an earlier run in this folder, or new ones."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kept = folder / "demo.json"
+    earlier = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    port = earlier.get("port", 0)
+    passwords = {user: earlier.get("passwords", {}).get(user) or secrets.token_urlsafe(9) for user in (SYNC, *users)}
+    port = port if port and _is_free(port) else _free_port()
+    with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as written:
+        json.dump({"port": port, "passwords": passwords}, written)
+    return port, passwords
+
+
 def _prepare(folder: Path, port: int, passwords: Mapping[str, str]) -> Path:
     """Write what Radicale reads at its start; give the place for its log."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     written = {
         "users": "".join(f"{user}:{password}\n" for user, password in passwords.items()),
         "rights": _RIGHTS,
@@ -195,3 +211,12 @@ def _free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
