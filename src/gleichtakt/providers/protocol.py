@@ -152,7 +152,7 @@ class Seen:
     response: str = "none"  # own answer: none | accepted | tentative | declined | organizer
     kind: str = "default"  # default, or a system's special type: focus_time, out_of_office, birthday …
     foreign_marker: str = ""  # which other product's mirror made it, if one is recognised
-    modified_at: datetime | None = None  # aware UTC, by their clock; only for the rule `newest` and for display
+    modified_at: datetime | None = None  # aware UTC, as near to our clock as theirs can be read; only for the rule `newest`
 
 
 @dataclass(frozen=True, slots=True)

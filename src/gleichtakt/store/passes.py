@@ -175,16 +175,17 @@ async def paired(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str
 
 _OBSERVE = text("""
 insert into observed (resource_id, link_id, href, etag, uid, starts_at, ends_at, document, reason, reason_code,
-                      reason_params, marker, key, title_digest, is_organizer, response, kind, stale, gone, listing, seen_at)
+                      reason_params, marker, key, title_digest, is_organizer, response, kind, stale, gone, listing, seen_at,
+                      modified_at)
 values (:resource_id, :link_id, :href, :etag, :uid, :starts_at, :ends_at, :document, :reason, :reason_code,
         cast(:reason_params as jsonb), :marker, :key, :title_digest, :is_organizer, :response, :kind, :stale, false,
-        :listing, now())
+        :listing, now(), :modified_at)
 on conflict (resource_id, link_id, href) do update set etag = excluded.etag, uid = excluded.uid,
   starts_at = excluded.starts_at, ends_at = excluded.ends_at, document = excluded.document, reason = excluded.reason,
   reason_code = excluded.reason_code, reason_params = excluded.reason_params, marker = excluded.marker,
   key = excluded.key, title_digest = excluded.title_digest, is_organizer = excluded.is_organizer,
   response = excluded.response, kind = excluded.kind, listing = excluded.listing, seen_at = now(), attempt = 0,
-  retry_at = null, gone = false,
+  retry_at = null, gone = false, modified_at = excluded.modified_at,
   stale = excluded.stale and (observed.stale or observed.gone or observed.document is distinct from excluded.document
                               or observed.reason <> excluded.reason or observed.response <> excluded.response)
 """)
@@ -316,6 +317,7 @@ class PairRow:
     response: str
     has_moved: bool  # theirs, since both sides last agreed
     seen_at: datetime | None
+    modified_at: datetime | None
     problem_code: str  # why it was put aside, or has no copy
 
 
@@ -325,7 +327,7 @@ select p.series_id, p.href, p.base_ours::text, p.base_theirs::text, p.made_by_us
        coalesce(s.uid, ''), s.starts_at, s.ends_at, o.href is not null, coalesce(o.etag, ''), o.document, coalesce(o.reason, ''),
        coalesce(o.gone, true), coalesce(o.is_organizer, true), coalesce(o.response, 'none'),
        coalesce(o.gone or o.etag <> p.etag, false), o.seen_at,
-       p.problem_code
+       o.modified_at, p.problem_code
 from pairing p
 left join series s on s.resource_id = p.resource_id and s.id = p.series_id
 left join observed o on o.resource_id = p.resource_id and o.link_id = p.link_id and o.href = p.href

@@ -315,6 +315,7 @@ observed = _partitioned(
     _int("attempt"),
     _time("retry_at"),
     _time("seen_at", now=True),
+    _time("modified_at"),  # by their word, on our clock; null where they do not say
     Index("observed_stale_ix", "resource_id", "link_id", postgresql_where=text("stale")),
     Index("observed_unreadable_ix", "resource_id", "link_id", postgresql_where=text("reason = 'unreadable'")),
     Index("observed_uid_ix", "resource_id", "link_id", "uid"),

@@ -146,6 +146,8 @@ async def _pass(work: Pass) -> bool:
         await settle(work, work.plan_id)
         if not await _something_stale(work):
             break
+    else:
+        work.postponed += 1  # somebody is always faster: the next pass goes on
     return True
 
 

@@ -6,19 +6,34 @@ look like deleted occurrences. Writing patches what was read and leaves the rest
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from gleichtakt.errors import Permanent, Scope, Trouble
 from gleichtakt.model import ics
 from gleichtakt.model.event import Event, Response, Series
 from gleichtakt.providers.caldav import oddities
+from gleichtakt.providers.clock import TheirClock
 from gleichtakt.providers.protocol import Etag, Href, Mark, Seen, Unreadable
+
+_MODIFIED = re.compile(rb"^LAST-MODIFIED[^:\r\n]*:(\d{8}T\d{6})Z", re.MULTILINE)
+_ZONES = re.compile(rb"BEGIN:VTIMEZONE.*?END:VTIMEZONE", re.DOTALL)  # a zone's own LAST-MODIFIED says nothing of the event
 
 
 def read_object(
-    href: Href, etag: Etag, data: bytes, mine: frozenset[str] = frozenset(), *, repaired: bool = False
+    href: Href,
+    etag: Etag,
+    data: bytes,
+    mine: frozenset[str] = frozenset(),
+    *,
+    repaired: bool = False,
+    clock: TheirClock | None = None,
 ) -> Seen | Unreadable | None:
-    """Read one resource; None when it holds no event. mine: our addresses, lower case. repaired: characters were replaced."""
+    """Read one resource; None when it holds no event.
+
+    mine: our addresses, lower case. repaired: characters were replaced. clock: theirs, by which LAST-MODIFIED is read.
+    """
     try:
         series = _only_series(data)
     except Trouble as trouble:
@@ -37,7 +52,19 @@ def read_object(
         is_organizer=is_organizer(series.event, mine),
         response=response_of(series.event, mine),
         foreign_marker=foreign,
+        modified_at=modified_at(data, clock or TheirClock()),
     )
+
+
+def modified_at(data: bytes, clock: TheirClock) -> datetime | None:
+    """Give when the newest part of a resource was last changed, on our clock; None where nothing says so."""
+    if b"LAST-MODIFIED" not in data:
+        return None
+    told = [found.decode() for found in _MODIFIED.findall(_ZONES.sub(b"", data))]
+    try:
+        return clock.ours(datetime.strptime(max(told), "%Y%m%dT%H%M%S").replace(tzinfo=UTC)) if told else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _only_series(data: bytes) -> Series | None:

@@ -251,6 +251,7 @@ class Reader:
                 raise self.session.discovery.refused(answer)
             return left
         reader = wire.MultistatusReader(answer.body)
+        self.session.clock.hear_date(answer.headers.get("Date"))
         try:
             for member in reader.members():
                 content = member.props.get(wire.CAL + "calendar-data")
@@ -275,6 +276,7 @@ class Reader:
             found.gone.append(href)
         elif answer.status == 200:
             version = wire.read_etag(answer.headers.get("ETag")) or etag
+            self.session.clock.hear_date(answer.headers.get("Date"))
             await self._add(place, of, href, version, answer.body, found, keep=keep)
         elif answer.status in _ASK_LATER:
             raise self.session.discovery.refused(answer)
@@ -296,7 +298,8 @@ class Reader:
     ) -> None:
         if keep:
             self.session.kept.put(place, href, etag, data)
-        found.add(href, read_object(href, etag, data, await self.session.mine(of, data), repaired=repaired))
+        mine, clock = await self.session.mine(of, data), self.session.clock
+        found.add(href, read_object(href, etag, data, mine, repaired=repaired, clock=clock))
 
     def _doubt(self, place: Place, found: Found, asked: int) -> None:
         """Take a whole batch that was refused object by object for a sick server, not for that many sick objects."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from gleichtakt.errors import Permanent, Scope, Transient
 from gleichtakt.providers.caldav import wire
 from gleichtakt.providers.caldav.discovery import Account, Discovery, start_url
+from gleichtakt.providers.clock import TheirClock
 from gleichtakt.providers.protocol import Calendar, CalendarRef, Etag, Href, Login
 from gleichtakt.providers.transport import Answer, Transport, revealed
 
@@ -76,7 +77,7 @@ class Session:
         self.login = login
         self.transport = Transport(login, limit=int(login.options.get("concurrency") or 8))
         self.discovery = Discovery(login, self.transport)
-        self.kept = Kept()
+        self.kept, self.clock = Kept(), TheirClock()
         self.silences: dict[str, bool] = {}
         self._accounts: dict[str, Account] = {}
         self._places: dict[CalendarRef, Place] = {}

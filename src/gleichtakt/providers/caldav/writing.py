@@ -75,7 +75,7 @@ class Writer:
         held = await self._get(place, href)
         if held is None:
             return None
-        found = read_object(href, held.etag, held.data, await self.session.mine(of, held.data))
+        found = read_object(href, held.etag, held.data, await self.session.mine(of, held.data), clock=self.session.clock)
         if isinstance(found, Unreadable):
             raise found.trouble
         return found if found is not None and found.key in {"", key} else None
@@ -89,7 +89,7 @@ class Writer:
         for member in each_member(wire.MultistatusReader(answer.body), place):
             data = member.text(wire.CAL + "calendar-data").encode()
             if data and oddities.marks_of(data)[1] == key:
-                found = read_object(member.href, member.etag, data, await self.session.mine(of, data))
+                found = read_object(member.href, member.etag, data, await self.session.mine(of, data), clock=self.session.clock)
                 if isinstance(found, Seen):
                     return found
         return None
@@ -255,7 +255,7 @@ class Writer:
         held = await self._get(place, href)
         if held is None:
             raise Transient("caldav.vanished", Scope.SERIES, host=place.host)
-        found = read_object(href, held.etag or etag, held.data, await self.session.mine(of, held.data))
+        found = read_object(href, held.etag or etag, held.data, await self.session.mine(of, held.data), clock=self.session.clock)
         if isinstance(found, Seen):
             return Stored(href, found.etag, found.series, found.series.uid)
         raise found.trouble if found is not None else Transient("caldav.vanished", Scope.SERIES, host=place.host)

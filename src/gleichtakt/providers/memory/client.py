@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gleichtakt.errors import Ambiguous, Scope, Transient, Trouble
+from gleichtakt.errors import Ambiguous, AuthRequired, Scope, Transient, Trouble
 from gleichtakt.model.document import series_document
 from gleichtakt.model.event import Event, Series
 from gleichtakt.model.point import Timespan, Zoned
+from gleichtakt.providers.clock import TheirClock
 from gleichtakt.providers.memory import wire
 from gleichtakt.providers.memory.oddities import WRITES, trouble_of, with_suffix
 from gleichtakt.providers.protocol import (
@@ -123,9 +124,10 @@ class Client:
         address = urlsplit(login.url)
         self.host, self.port = address.hostname or "", address.port or 0
         self.address = f"{self.host}:{self.port}"
-        self.login = login
+        self.login, self.clock = login, TheirClock()
         self._channel: Channel | None = None
         self._opening = asyncio.Lock()
+        self._refused: AuthRequired | None = None
 
     @classmethod
     def connect(cls, login: Login) -> Self:
@@ -147,7 +149,8 @@ class Client:
         cursor = since
         while True:
             changes = self._read(wire.read_changes, await self._call("changes", of, {"cursor": cursor}))
-            page = wire.page_of(changes, known)
+            self.clock.hear(wire.instant_of(changes.now))
+            page = wire.page_of(changes, known, self.clock)
             yield page
             if page.final or page.next is None:
                 return
@@ -160,7 +163,8 @@ class Client:
             wanted = list(dict.fromkeys(hrefs[start : start + FETCH_AT_ONCE]))
             while wanted:
                 fetched = self._read(wire.read_fetched, await self._call("fetch", of, {"hrefs": wanted}))
-                found += [wire.seen(frame) for frame in fetched.upserts]
+                self.clock.hear(wire.instant_of(fetched.now))
+                found += [wire.seen(frame, self.clock) for frame in fetched.upserts]
                 told = {frame.href for frame in fetched.upserts} | set(fetched.missing)
                 if not told & set(wanted):
                     raise Transient("general.malformed", Scope.CALENDAR, host=self.address, reason="incomplete answer")
@@ -179,7 +183,7 @@ class Client:
     async def find(self, of: CalendarRef, key: IdempotencyKey, uid: str) -> Seen | None:
         """Look up what a create with this key made."""
         frame = self._read(wire.read_found, await self._call("find", of, {"key": key}))
-        found = wire.seen(frame) if frame is not None else None
+        found = wire.seen(frame, self.clock) if frame is not None else None
         if isinstance(found, Unreadable):
             raise found.trouble
         return found
@@ -261,12 +265,16 @@ class Client:
         except ConnectionError:
             if verb in WRITES:
                 raise Ambiguous("general.answer_lost", Scope.SERIES, host=self.address) from None
-            raise Transient("general.unreachable", Scope.ACCOUNT, host=self.address) from None
+            raise Transient("general.unreachable", Scope.ACCOUNT, host=self.address, url=f"telnet://{self.address}") from None
 
     async def _open(self) -> Channel:
+        """Sign in; those who waited for a login that was refused do not try it again."""
+        known = self._refused
         async with self._opening:
             if self._channel is not None and self._channel.transport is not None:
                 return self._channel
+            if self._refused is not None and self._refused is not known:
+                raise type(self._refused)(self._refused.code, self._refused.scope, **self._refused.params)
             loop = asyncio.get_running_loop()
             secret = self.login.auth.get("password", "")
             password = secret.reveal() if isinstance(secret, Secret) else secret
@@ -278,8 +286,12 @@ class Client:
             except TimeoutError:
                 raise Transient("general.timeout", Scope.ACCOUNT, host=self.address) from None
             except (OSError, OverflowError):
-                raise Transient("general.unreachable", Scope.ACCOUNT, host=self.address) from None
-            self._accepted("hello", answer)
+                raise Transient("general.unreachable", Scope.ACCOUNT, host=self.address, url=f"telnet://{self.address}") from None
+            try:
+                self._accepted("hello", answer)
+            except AuthRequired as refused:
+                self._refused = refused
+                raise
             self._channel = channel
             return channel
 

@@ -16,6 +16,7 @@ import msgspec
 from gleichtakt.errors import Permanent, Scope
 from gleichtakt.model.document import Malformed, event_document, point_document, read_series
 from gleichtakt.model.event import Event, Series
+from gleichtakt.providers.clock import TheirClock
 from gleichtakt.providers.protocol import Calendar, CalendarRef, Cursor, Etag, Href, Known, Page, Seen, Stored, Unreadable
 
 ALL_FIELDS = frozenset(found.name for found in fields_of_class(Event))
@@ -52,6 +53,7 @@ class Changes(msgspec.Struct):
     next: str | None
     final: bool
     listing: bool
+    now: str = ""  # on their clock
 
 
 class Fetched(msgspec.Struct):
@@ -59,6 +61,7 @@ class Fetched(msgspec.Struct):
 
     upserts: list[Frame]
     missing: list[str]
+    now: str = ""  # on their clock
 
 
 class Directory(msgspec.Struct):
@@ -85,7 +88,12 @@ def call_line(number: int, verb: str, mailbox: str, calendar: str, args: Mapping
     return encode([number, verb, mailbox, calendar, args]) + b"\n"
 
 
-def page_of(changes: Changes, known: Known) -> Page:
+def instant_of(text: str) -> datetime | None:
+    """Read an instant; None where none is told."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def page_of(changes: Changes, known: Known, clock: TheirClock) -> Page:
     """Give a page in our words; what is still at the version we know is not read again."""
     upserts: list[Seen] = []
     unreadable: list[Unreadable] = []
@@ -94,7 +102,7 @@ def page_of(changes: Changes, known: Known) -> Page:
         if changes.listing and known.etags.get(frame.href) == frame.etag:
             unchanged.append(Href(frame.href))
             continue
-        found = seen(frame)
+        found = seen(frame, clock)
         if isinstance(found, Seen):
             upserts.append(found)
         else:
@@ -110,8 +118,9 @@ def page_of(changes: Changes, known: Known) -> Page:
     )
 
 
-def seen(frame: Frame) -> Seen | Unreadable:
-    """Give one object in our words, or the reason why it has none."""
+def seen(frame: Frame, clock: TheirClock) -> Seen | Unreadable:
+    """Give one object in our words, or the reason why it has none. clock: theirs, by which they tell times."""
+    modified_at = instant_of(frame.modified_at)
     try:
         series = read_series(msgspec.json.decode(frame.document))
     except (Malformed, msgspec.DecodeError) as broken:
@@ -128,13 +137,13 @@ def seen(frame: Frame) -> Seen | Unreadable:
         response=frame.response,
         kind=frame.kind,
         foreign_marker=frame.foreign_marker,
-        modified_at=datetime.fromisoformat(frame.modified_at) if frame.modified_at else None,
+        modified_at=clock.ours(modified_at) if modified_at else None,
     )
 
 
 def stored(frame: Frame) -> Stored:
     """Give what the other side holds after a write. Raises Permanent (SERIES) when it cannot be read."""
-    found = seen(frame)
+    found = seen(frame, TheirClock())
     if isinstance(found, Unreadable):
         raise found.trouble
     return Stored(found.href, found.etag, found.series, found.series.uid)

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from xml.sax.saxutils import escape
@@ -82,6 +83,8 @@ class Server:
             return refusal
         struck = simulator.faults.take(entry["verb"], path)
         answer = await self._answer(request, path, body, struck, entry)
+        if not answer.prepared:
+            answer.headers["Date"] = format_datetime(simulator.clock.now(), usegmt=True)
         entry["status"] = getattr(answer, "status", 0)
         return answer
 

@@ -298,11 +298,12 @@ class Simulator:
         ]
 
     def _changes(self, folder: Folder, mailbox: str, args: Mapping[str, Any]) -> dict[str, Any]:
-        return folder.page(args.get("cursor"), self.page_size)
+        return {**folder.page(args.get("cursor"), self.page_size), "now": self.clock.now().isoformat()}
 
     def _fetch(self, folder: Folder, mailbox: str, args: Mapping[str, Any]) -> dict[str, Any]:
         found = [folder.things[href].frame() for href in args["hrefs"] if href in folder.things]
-        return {"upserts": found, "missing": [href for href in args["hrefs"] if href not in folder.things]}
+        missing = [href for href in args["hrefs"] if href not in folder.things]
+        return {"upserts": found, "missing": missing, "now": self.clock.now().isoformat()}
 
     def _find(self, folder: Folder, mailbox: str, args: Mapping[str, Any]) -> dict[str, Any] | None:
         href = folder.keys.get(args["key"])

@@ -228,6 +228,7 @@ def observed_row(work: Pass, item: Seen, paired: Paired | None, listing: str, *,
         "kind": item.kind,
         "stale": stale,
         "listing": listing,
+        "modified_at": item.modified_at,
     }
 
 

@@ -129,7 +129,7 @@ def view_of(work: Pass, row: PairRow) -> View:
     theirs = None
     if row.href is not None and row.seen and not row.gone:
         content = calendars.read_document(row.theirs) if row.theirs is not None and row.reason != "unreadable" else None
-        theirs = Theirs(content, row.reason, row.is_organizer, row.seen_at)
+        theirs = Theirs(content, row.reason, row.is_organizer, _modified_at(row))
     grace = timedelta(minutes=work.policy.delete_grace_minutes)
     base = None
     if row.base_ours is not None:
@@ -152,6 +152,13 @@ def view_of(work: Pass, row: PairRow) -> View:
         first_run=not work.link.first_run_done,
         uid=row.uid,
     )
+
+
+def _modified_at(row: PairRow) -> datetime | None:
+    """Give when theirs was last changed: by their word, but not after we saw it; where they say nothing, when we saw it."""
+    if row.modified_at is None or row.seen_at is None:
+        return row.seen_at
+    return min(row.modified_at, row.seen_at)
 
 
 def _in_window(work: Pass, row: PairRow) -> bool:
