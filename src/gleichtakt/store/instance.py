@@ -64,6 +64,16 @@ async def may_write(connection: AsyncConnection) -> bool:
     return bool(row.scalar_one() == LIVE)
 
 
+async def zone_release(connection: AsyncConnection) -> str:
+    """Give the release of the time zone rules by which stored instants were computed; empty before the first time."""
+    return str((await connection.execute(text("SELECT zone_release FROM instance"))).scalar_one())
+
+
+async def set_zone_release(connection: AsyncConnection, release: str) -> None:
+    """Note that all stored instants follow this release."""
+    await connection.execute(text("UPDATE instance SET zone_release = :release"), {"release": release})
+
+
 async def attend(database: Database, data_dir: Path, *, embedded: bool) -> Instance:
     """Recognise the database at the start of a process, and beat for the first time.
 

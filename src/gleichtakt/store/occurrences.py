@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.model.point import Timespan
+from gleichtakt.store import changes
 from gleichtakt.store.calendars import (
     OCCURRENCES_AHEAD,
     OCCURRENCES_MOST,
@@ -22,6 +23,7 @@ from gleichtakt.store.calendars import (
     occurrence_rows,
     occurrences_window,
     read_document,
+    span_of,
 )
 from gleichtakt.store.database import Database
 
@@ -41,6 +43,12 @@ _ADD = text("""
 INSERT INTO occurrence (resource_id, series_id, slot, starts_at, ends_at, show_as, status, is_all_day, is_private)
 VALUES (:resource_id, :series_id, :slot, :starts_at, :ends_at, :show_as, :status, :is_all_day, :is_private)
 """)
+_SPANS = text(f"""
+SELECT id, document, starts_at, ends_at FROM series
+WHERE resource_id = :resource_id AND id > :after AND deleted_at IS NULL AND (ends_at IS NULL OR ends_at > :past)
+ORDER BY id LIMIT {SERIES} FOR NO KEY UPDATE
+""")
+_MOVE = text("UPDATE series SET starts_at = :starts_at, ends_at = :ends_at WHERE resource_id = :resource_id AND id = :id")
 _DROP_PAST = text("DELETE FROM occurrence WHERE resource_id = :resource_id AND starts_at < :past AND ends_at < :past")
 
 
@@ -107,3 +115,32 @@ def _rows(home: Home, series_id: UUID, document: str, stretch: Timespan) -> list
     whole = OCCURRENCES_AHEAD / (stretch.end - stretch.start)
     kept = [row for row in rows if row["starts_at"] >= stretch.start]
     return kept if len(kept) * min(whole, 400.0) <= OCCURRENCES_MOST * 2 else []
+
+
+async def retime(database: Database, past: datetime) -> int:
+    """Compute the instants of series that are not over at *past* anew, because zones have other rules now.
+
+    Wall times stay, so nothing is to be written anywhere; applications are told. Gives how many moved. Repeatable.
+    """
+    moved = 0
+    async for home in _homes(database):
+        after: UUID | None = UUID(int=0)
+        while after is not None:
+            async with database.begin() as connection:
+                after, count = await _retime_some(connection, home, past, after)
+            moved += count
+    return moved
+
+
+async def _retime_some(connection: AsyncConnection, home: Home, past: datetime, after: UUID) -> tuple[UUID | None, int]:
+    found = (await connection.execute(_SPANS, {"resource_id": home.resource_id, "past": past, "after": after})).all()
+    rows = []
+    for series_id, document, *before in found:
+        start, end = span_of(read_document(document), home.time_zone)
+        if [start, end] != before:
+            rows.append({"resource_id": home.resource_id, "id": series_id, "starts_at": start, "ends_at": end})
+    if rows:
+        await connection.execute(_MOVE, rows)
+        told = [(home.organization_id, "event.updated", home.resource_id, row["id"]) for row in rows]
+        await changes.append_many(connection, told)
+    return (found[-1].id if len(found) == SERIES else None), len(rows)

@@ -96,6 +96,7 @@ instance = Table(
     _time("heartbeat_at"),
     _int("pruned_xid", 0, big=True),  # the change feed is complete after this position only
     _int("pruned_id", 0, big=True),
+    _text("zone_release"),  # of the time zone rules by which instants were computed; empty: nothing was yet
     _time("created_at", now=True),
 )
 
@@ -135,7 +136,8 @@ connection = Table(
     _text("state_code"),
     _json("state_params"),
     _time("state_since"),
-    _time("paused_until"),  # the provider asked the whole account to wait
+    _time("paused_until"),  # the provider asked the whole account to wait, or refused the login
+    _json("refusals", "[]"),  # times of refused logins of late, for the credential breaker
     _text("server_version"),
     _json("doctor", None),
     _time("doctor_at"),
