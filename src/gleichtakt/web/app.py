@@ -7,11 +7,12 @@ list calendars and to run the doctor, through `onboarding`.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
-from litestar import Litestar, Router
+from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
+from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
@@ -23,9 +24,11 @@ from gleichtakt.web import problems
 from gleichtakt.web.api import PREFIX, feeds, health, router
 from gleichtakt.web.api.access import KeyRing
 from gleichtakt.web.api.context import Replayed, Services, replay
+from gleichtakt.web.api.description import Description
 from gleichtakt.web.api.events import KnownResources
 from gleichtakt.web.api.shapes import EventBody, EventShapes, read_body
 from gleichtakt.web.api.viewer import Viewer
+from gleichtakt.web.login.viewer import lost
 
 ABOUT = (
     "Keeps the calendars of an application in two-way step with the calendars people already use. "
@@ -59,7 +62,7 @@ def create_app(database: Database, settings: Settings, box: SecretBox) -> Litest
             Router("/", route_handlers=[*pages, *login], include_in_schema=False),
         ],
         state=State({"services": services_of(database, settings, box), "answered": answered}),
-        exception_handlers={**problems.HANDLERS, Replayed: replay},
+        exception_handlers={**problems.HANDLERS, NotFoundException: _lost, Replayed: replay},
         middleware=[counting],
         openapi_config=_description(),
         plugins=[EventShapes()],
@@ -70,6 +73,11 @@ def create_app(database: Database, settings: Settings, box: SecretBox) -> Litest
     )
 
 
+def _lost(request: Request[Any, Any, Any], error: NotFoundException) -> Response[Any]:
+    """Answer an address nobody knows: people with a page, programs with a problem document."""
+    return lost(request, error) or problems.on_http(request, error)
+
+
 def _description() -> OpenAPIConfig:
     """Describe the interface: openapi.json for programs, docs for people."""
     return OpenAPIConfig(
@@ -77,7 +85,8 @@ def _description() -> OpenAPIConfig:
         version=__version__,
         description=ABOUT,
         path=PREFIX,
-        render_plugins=[JsonRenderPlugin(), Viewer()],
+        render_plugins=[Description(), Viewer()],
         use_handler_docstrings=True,
+        operation_id_creator=lambda handler, _method, _path: handler.handler_name,
         components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
     )

@@ -21,7 +21,7 @@ async def test_without_a_key_nothing_is_told(api: Caller) -> None:
 
 @pytest.mark.parametrize("sent", ["", "Bearer", "Bearer ", "Bearer gt_wrong", "Basic YTpi", "Bearer ü"])
 async def test_a_wrong_key_opens_nothing(api: Caller, sent: str) -> None:
-    answer = await api.client.get("/api/v1/resources", headers={"authorization": sent.encode("latin-1")})
+    answer = await api.client.get("/api/v1/resources", headers={b"authorization": sent.encode("latin-1")})
     assert answer.status_code == 401
 
 
@@ -61,6 +61,7 @@ async def test_a_key_of_every_organization_names_the_one_it_means(api: Caller, s
     assert [one["name"] for one in found] == ["Carla"]
     assert (await api("GET", "/resources")).json()["items"] == []
     assert (await api("GET", "/resources?organization_id=nobody")).status_code == 404
+    assert (await api("GET", "/resources", x_organization="nobody")).status_code == 404
 
 
 async def test_a_key_of_one_organization_cannot_name_another(stranger: Caller, api: Caller) -> None:
@@ -105,5 +106,6 @@ async def test_an_organization_with_content_is_deleted_only_by_name(api: Caller,
 
 
 async def test_the_default_organization_stays(api: Caller) -> None:
-    answer = await api("DELETE", f"/organizations/{api.organization_id}?confirm=Muster GmbH")
+    oldest = (await api.items("/organizations?limit=1"))[0]
+    answer = await api("DELETE", f"/organizations/{oldest['id']}?confirm={oldest['name']}")
     assert answer.json()["code"] == "web.last_organization"

@@ -201,12 +201,14 @@ async def test_a_written_event_makes_its_links_due(
     api: Caller, database: Database, anna: dict[str, Any], link: dict[str, Any]
 ) -> None:
     async with database.begin() as connection:
-        await connection.execute(text("update lane set due = null"))
+        await connection.execute(text("update lane set due = null where connection_id = :id"), {"id": link["connection_id"]})
     event = await api.made(f"/resources/{anna['id']}/events", **STANDUP)
     async with database.read() as connection:
-        due = await connection.execute(text("select count(*) from lane where due <= now()"))
-        stale = await connection.execute(text("select series_id from pairing where stale"))
-        assert due.scalar_one() == 1
+        due = await connection.execute(
+            text("select due <= now() from lane where connection_id = :id"), {"id": link["connection_id"]}
+        )
+        stale = await connection.execute(text("select series_id from pairing where stale and link_id = :id"), {"id": link["id"]})
+        assert due.scalar_one()
         assert [str(row[0]) for row in stale] == [event["id"]]
 
 

@@ -29,6 +29,7 @@ MOST_PEOPLE = 200
 MOST_ANSWERS = 1000
 
 Minutes = Annotated[int, Meta(ge=0, le=100_000)]
+ClockTime = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$", description="such as 09:00", examples=["09:00"])]
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DayName = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -61,9 +62,9 @@ class Participants(msgspec.Struct):
 class Hours(msgspec.Struct):
     """Hours of some weekdays; an end at or before the start lies on the next day."""
 
-    days: list[DayName]
-    start: time
-    end: time
+    days: Annotated[list[DayName], Meta(min_length=1, max_length=7)]
+    start: ClockTime
+    end: ClockTime
 
 
 class WorkWeek(msgspec.Struct):
@@ -152,7 +153,7 @@ class Wanted:
     required: int
 
 
-@post("/availability", status_code=200)
+@post("/availability", status_code=200, opt={"needs": "read"})
 async def find_times(request: Ask, data: Question) -> Response[Answer]:
     """Find times that suit everyone needed: all of some and, say, one of several rooms."""
     organization_id = await organization_of(request)
@@ -193,7 +194,7 @@ def _hours(week: WorkWeek | None, window: Timespan) -> tuple[Timespan, ...] | No
         return None
     zone_name(week.time_zone, "working_hours.time_zone")
     shifts = tuple(
-        Shift(DAYS.index(day), one.start.replace(tzinfo=None), one.end.replace(tzinfo=None))
+        Shift(DAYS.index(day), time.fromisoformat(one.start), time.fromisoformat(one.end))
         for one in week.hours
         for day in one.days
     )

@@ -104,60 +104,60 @@ async def _plans(connection: AsyncConnection, link_ids: list[UUID], actor: str) 
 
 
 @get("/settings")
-async def get_global(request: Ask) -> Response[Settings]:
+async def get_settings(request: Ask) -> Response[Settings]:
     """Read the settings of the organization."""
     return await _read(request, "global", await organization_of(request))
 
 
 @patch("/settings", opt={"needs": "admin"})
-async def change_global(request: Ask, data: dict[str, Any]) -> Response[Settings]:
+async def change_settings(request: Ask, data: dict[str, Any]) -> Response[Settings]:
     """Change settings of the organization: `{key: value}`; null clears."""
     return await _write(request, "global", await organization_of(request), data)
 
 
 @get("/groups/{group_id:uuid}/settings")
-async def get_group(request: Ask, group_id: UUID) -> Response[Settings]:
+async def get_group_settings(request: Ask, group_id: UUID) -> Response[Settings]:
     """Read the settings of a group."""
     return await _read(request, "group", group_id)
 
 
 @patch("/groups/{group_id:uuid}/settings")
-async def change_group(request: Ask, group_id: UUID, data: dict[str, Any]) -> Response[Settings]:
+async def change_group_settings(request: Ask, group_id: UUID, data: dict[str, Any]) -> Response[Settings]:
     """Change settings of a group: `{key: value}`; null clears."""
     return await _write(request, "group", group_id, data)
 
 
 @get("/resources/{resource_id:uuid}/settings")
-async def get_resource(request: Ask, resource_id: UUID) -> Response[Settings]:
+async def get_resource_settings(request: Ask, resource_id: UUID) -> Response[Settings]:
     """Read the settings of a resource."""
     return await _read(request, "resource", resource_id)
 
 
 @patch("/resources/{resource_id:uuid}/settings")
-async def change_resource(request: Ask, resource_id: UUID, data: dict[str, Any]) -> Response[Settings]:
+async def change_resource_settings(request: Ask, resource_id: UUID, data: dict[str, Any]) -> Response[Settings]:
     """Change settings of a resource: `{key: value}`; null clears."""
     return await _write(request, "resource", resource_id, data)
 
 
 @get("/links/{link_id:uuid}/settings")
-async def get_link(request: Ask, link_id: UUID) -> Response[Settings]:
+async def get_link_settings(request: Ask, link_id: UUID) -> Response[Settings]:
     """Read the settings of a link, with what its provider caps."""
     return await _read(request, "link", link_id)
 
 
 @patch("/links/{link_id:uuid}/settings")
-async def change_link(request: Ask, link_id: UUID, data: dict[str, Any]) -> Response[Settings]:
+async def change_link_settings(request: Ask, link_id: UUID, data: dict[str, Any]) -> Response[Settings]:
     """Change settings of a link: `{key: value}`; null clears."""
     return await _write(request, "link", link_id, data)
 
 
 route_handlers = [
-    get_global,
-    change_global,
-    get_group,
-    change_group,
-    get_resource,
-    change_resource,
-    get_link,
-    change_link,
+    get_settings,
+    change_settings,
+    get_group_settings,
+    change_group_settings,
+    get_resource_settings,
+    change_resource_settings,
+    get_link_settings,
+    change_link_settings,
 ]
