@@ -89,6 +89,10 @@ class AuthRequired(Trouble):
     kind = "auth_required"
 
 
+class NotTried(AuthRequired):
+    """The same login was refused a moment ago, so this call was not even made."""
+
+
 class Permanent(Trouble):
     """Will never be accepted as it is: parked and listed."""
 

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gleichtakt.providers.protocol import Abilities, Ability, Login, Provider, Secret
+from gleichtakt.providers.guarded import Guarded
+from gleichtakt.providers.protocol import Abilities, Ability, Login, Secret
 from gleichtakt.providers.registry import abilities_of
-from gleichtakt.providers.registry import connect as make_provider
 from gleichtakt.settings import Settings
 from gleichtakt.store import connections
 from gleichtakt.store.connections import MASK, Connection
@@ -68,9 +68,8 @@ def provider_limits(name: str, options: Mapping[str, str] | None = None) -> Limi
 class Connected:
     """A provider in use, and the version of the connection it was made from."""
 
-    provider: Provider
+    provider: Guarded
     version: int
-    users: int = 0
 
 
 class Connections:
@@ -81,7 +80,7 @@ class Connections:
         self._box, self._settings = box, settings
         self._open: dict[UUID, Connected] = {}
 
-    async def get(self, connection: AsyncConnection, connection_id: UUID, version: int) -> Provider:
+    async def get(self, connection: AsyncConnection, connection_id: UUID, version: int) -> Guarded:
         """Give the provider of a connection at a version of its row."""
         found = self._open.get(connection_id)
         if found is not None and found.version == version:
@@ -90,7 +89,7 @@ class Connections:
         current = self._open.get(connection_id)
         if current is not None and current.version >= version:
             return current.provider  # made by another pass while we read
-        self._open[connection_id] = Connected(make_provider(login), version)
+        self._open[connection_id] = Connected(Guarded.connect(login), version)
         if current is not None:
             await current.provider.close()
         return self._open[connection_id].provider

@@ -27,6 +27,9 @@ MASK = "•••"
 #: What of a login is no secret. Anything else is sealed, so that a new kind of secret is never shown by oversight.
 SHOWN = frozenset({"username", "domain", "tenant_id", "client_id", "subject", "scope", "token_url", "mailbox"})
 
+#: Checks of the doctor that only pass with a login that works.
+SIGNED_IN = frozenset({"login", "discovery", "calendars"})
+
 #: Columns whose change means that the system may answer differently: what was refused before is tried again.
 REACHES = frozenset({"url", "autodiscover_address", "auth_method", "auth", "access", "tls", "allow_insecure", "options"})
 
@@ -132,8 +135,13 @@ async def change(
 
 
 async def try_again(connection: AsyncConnection, connection_id: UUID) -> None:
-    """Make everything on a connection due now, whatever it was waiting for."""
+    """Make everything on a connection due now, whatever it was waiting for; a refused login is tried again."""
     given = {"id": connection_id}
+    await connection.execute(
+        text("""update connection set paused_until = null, refusals = '[]',
+                  state = case when state = 'auth_required' then 'new' else state end where id = :id"""),
+        given,
+    )
     await connection.execute(
         text("""update link set due = now(), state = case when state <> 'auth_required' then state
                   when first_run_done then 'in_step' else 'new' end
@@ -149,9 +157,15 @@ async def try_again(connection: AsyncConnection, connection_id: UUID) -> None:
 
 
 async def keep_report(connection: AsyncConnection, connection_id: UUID, report: Mapping[str, Any]) -> None:
-    """Keep what the doctor found, without counting a version: a check is no change."""
+    """Keep what the doctor found, without counting a version: a check is no change.
+
+    Where he could sign in, a login that was refused before is tried again.
+    """
     values = {"doctor": dict(report), "doctor_at": text("now()")}
-    await connection.execute(update(table).where(table.c.id == connection_id).values(values))
+    kept = await connection.execute(update(table).where(table.c.id == connection_id).values(values).returning(table.c.state))
+    let_in = any(check["name"] in SIGNED_IN and check["result"] == "pass" for check in report["checks"])
+    if let_in and kept.scalar_one_or_none() == "auth_required":
+        await try_again(connection, connection_id)
 
 
 async def dependants(connection: AsyncConnection, connection_id: UUID) -> dict[str, int]:

@@ -21,9 +21,9 @@ import structlog
 
 from gleichtakt.errors import Trouble
 from gleichtakt.onboarding.connect import Connections
-from gleichtakt.providers.protocol import Provider
+from gleichtakt.providers.guarded import Guarded
 from gleichtakt.settings import Settings
-from gleichtakt.store import instance, lanes, passes
+from gleichtakt.store import credentials, instance, lanes, passes
 from gleichtakt.store.database import Database, new_id
 from gleichtakt.store.passes import LinkRow
 from gleichtakt.store.secrets import SecretBox
@@ -189,7 +189,7 @@ async def _run_lane(worker: Worker, claim: lanes.Claim, links: Iterable[LinkRow]
             result = await _run_link(worker, claim, link)
             worker.passes_made += 1
             results.append(result)
-            if result.account_until is not None:
+            if result.account_until is not None or result.lane_until is not None:
                 break  # the account rests; its other links come after that
         failed = any(result.trouble for result in results)
     except LeaseLost:
@@ -215,10 +215,17 @@ def _let_go(worker: Worker, claim: lanes.Claim) -> None:
 
 async def _run_link(worker: Worker, claim: lanes.Claim, link: LinkRow) -> Result:
     provider = await _provider(worker, link)
+    if link.connection_state == "auth_required":
+        async with worker.database.begin() as connection:
+            resting = await credentials.may_try(connection, link.connection_id, utc_now())
+        if resting is not None:
+            return Result(link.id, resting, lane_until=resting)
+    if link.connection_state in ("auth_required", "new"):
+        provider.release()
     return await sync_link(worker.database, claim, link, provider, epoch=worker.epoch, verify=worker.verify)
 
 
-async def _provider(worker: Worker, link: LinkRow) -> Provider:
+async def _provider(worker: Worker, link: LinkRow) -> Guarded:
     async with worker.database.read() as connection:
         return await worker.connections.get(connection, link.connection_id, link.connection_version)
 
@@ -277,9 +284,11 @@ async def _give_back_group(worker: Worker) -> None:
                 if given:
                     await lanes.finish_many(connection, given, failed=failed)
             for claim, results, _ in group:
-                until = max((result.account_until for result in results if result.account_until), default=None)
-                if until is not None:
-                    await lanes.pause(connection, until=until, connection_id=claim.connection_id)
+                for result in results:
+                    if result.account_until is not None:
+                        await lanes.pause(connection, until=result.account_until, connection_id=claim.connection_id)
+                    if result.lane_until is not None and await credentials.is_resting(connection, claim.connection_id):
+                        await lanes.pause(connection, until=result.lane_until, lane_id=claim.id)
     except Trouble as away:
         say("giving_back_failed", away)
         worker.finished = group + worker.finished

@@ -18,10 +18,11 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from gleichtakt.errors import AuthRequired, Permanent, Scope, Throttled, Transient, Trouble
+from gleichtakt.errors import AuthRequired, NotTried, Permanent, Scope, Throttled, Transient, Trouble
 from gleichtakt.onboarding.connect import limits_of
+from gleichtakt.providers.guarded import MET_BY_ANOTHER
 from gleichtakt.providers.protocol import Provider
-from gleichtakt.store import changes, lanes, passes, records
+from gleichtakt.store import changes, connections, credentials, lanes, passes, records
 from gleichtakt.store.database import Database
 from gleichtakt.store.passes import LinkRow
 from gleichtakt.sync.policy import Policy, resolve, to_json
@@ -38,7 +39,6 @@ log = structlog.get_logger(__name__)
 CONTENDED_MOST = 3
 ROUNDS = 4  # of planning and settling in one pass; what is left after that waits for the next
 BACKOFF_FIRST, BACKOFF_MOST = timedelta(seconds=5), timedelta(minutes=15)
-LOGIN_AGAIN = timedelta(hours=1)  # a refused login is not tried sooner unless the connection is saved again
 ALARM_AFTER = timedelta(hours=1)
 
 
@@ -51,6 +51,7 @@ class Result:
     quiet: bool = False  # nothing had changed: only times are written
     trouble: Trouble | None = None
     account_until: datetime | None = None  # the whole connection rests until then
+    lane_until: datetime | None = None  # this mailbox does, because another one tries the login, or nobody may
 
 
 def digest_of(policy: Policy) -> str:
@@ -166,6 +167,7 @@ async def _finish(work: Pass) -> Result:
     link = work.link
     async with work.writing() as connection:
         retry = None if work.dry else await passes.next_retry(connection, link)
+        await records.close_problems(connection, link, wider=True)
         open_problems = await records.open_problem_count(connection, link)
         if work.run_id is not None:
             state = "partial" if work.problems or work.postponed or work.counts["unreadable"] else "done"
@@ -192,9 +194,10 @@ async def _finish(work: Pass) -> Result:
         if not work.dry:
             values["first_run_done"] = True
         await passes.save_cursor(connection, link, values)
-        await records.close_problems(connection, link, wider=True)
         if link.connection_state != "online":
             await records.note_connection(connection, link, None)
+        if link.connection_state == "auth_required":  # the others need not wait any longer
+            await connections.try_again(connection, link.connection_id)
         if values["state"] != link.state:
             await changes.append(connection, link.organization_id, "link.state", link.resource_id, link.id)
     return Result(link.id, due)
@@ -204,8 +207,20 @@ async def _fail(work: Pass, trouble: Trouble) -> Result:
     """Note a trouble that stopped the calendar or the account; nothing that was known is given up."""
     link = work.link
     due, account_until = _when_again(work, trouble)
-    log.warning("link_stopped", link=str(link.id), code=trouble.code, kind=trouble.kind, scope=trouble.scope.value, due=due)
+    next_try: datetime | None = due
     async with work.writing() as connection:
+        if isinstance(trouble, AuthRequired) and trouble.scope is Scope.ACCOUNT and not isinstance(trouble, NotTried):
+            next_try = await credentials.refused(connection, link.connection_id, utc_now())
+            due = account_until = next_try or due
+        tell = log.debug if isinstance(trouble, NotTried) or trouble.detail == MET_BY_ANOTHER else log.warning
+        tell(
+            "link_stopped",
+            link=str(link.id),
+            code=trouble.code,
+            kind=trouble.kind,
+            scope=trouble.scope.value,
+            next_try=next_try.isoformat(timespec="seconds") if next_try else "when a person has helped",
+        )
         if work.run_id is None and link.run_id is not None:
             work.run_id = link.run_id
         if work.run_id is not None:
@@ -235,7 +250,8 @@ async def _fail(work: Pass, trouble: Trouble) -> Result:
                 "state": state,
             },
         )
-        await records.open_problem(connection, link, trouble, next_try_at=due)
+        if not isinstance(trouble, NotTried):
+            await records.open_problem(connection, link, trouble, next_try_at=next_try)
         if state != link.state:
             await changes.append(connection, link.organization_id, "link.state", link.resource_id, link.id)
         await records.note_connection(connection, link, trouble)
@@ -247,8 +263,11 @@ def _when_again(work: Pass, trouble: Trouble) -> tuple[datetime, datetime | None
     now = utc_now()
     if isinstance(trouble, Throttled):
         return trouble.until, trouble.until if trouble.scope is Scope.ACCOUNT else None
+    if isinstance(trouble, NotTried):
+        return now + credentials.ONE_TRY, None
     if isinstance(trouble, AuthRequired):
-        return now + LOGIN_AGAIN, now + LOGIN_AGAIN
+        rest = now + credentials.LOOK_AGAIN
+        return rest, rest if trouble.scope is Scope.ACCOUNT else None
     failing = now - (work.link.failing_since or now)
     pause = max(BACKOFF_FIRST, min(failing, BACKOFF_MOST)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
     if isinstance(trouble, Permanent):
