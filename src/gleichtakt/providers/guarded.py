@@ -145,10 +145,6 @@ class Guarded:
         )
 
     async def prepare(self, of: CalendarRef, hrefs: Sequence[Href]) -> None:
-        """Read ahead."""
-        await self._through(lambda: self._inner.prepare(of, hrefs))
-
-    async def prepare(self, of: CalendarRef, hrefs: Sequence[Href]) -> None:
         """Make updates of these objects cheaper."""
         await self._through(lambda: self._inner.prepare(of, hrefs))
 
