@@ -57,7 +57,7 @@ def decode(cursor: str) -> tuple[UUID, Position]:
     """Read a cursor. Raises Permanent for what never was one."""
     found = re.fullmatch(r"([0-9a-f]{32})-(\d{1,18})-(\d{1,18})", cursor)
     if not found:
-        raise Permanent("store.cursor_malformed", Scope.CALENDAR)
+        raise Permanent("store.cursor_malformed", Scope.CALENDAR, place="cursor")
     return UUID(found[1]), Position(int(found[2]), int(found[3]))
 
 

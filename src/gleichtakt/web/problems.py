@@ -199,12 +199,24 @@ def on_database(request: Request[Any, Any, Any], refused: DBAPIError | asyncpg.P
     """Answer what the database refuses: values it cannot hold are the caller's, locks pass, the rest is a bug."""
     state = str(getattr(getattr(refused, "orig", refused), "sqlstate", "") or "")
     if state.startswith("22") or isinstance(getattr(refused, "orig", None), asyncpg.DataError | OverflowError):
-        return respond(request, Permanent("web.unstorable", Scope.SERIES))
+        return respond(request, Permanent("web.unstorable", Scope.SERIES, place=_unstorable(request)))
     if state in ("55P03", "40001", "40P01"):  # lock timeout, serialization, deadlock
         return respond(request, Transient("web.busy", Scope.SERIES))
     if isinstance(refused, IntegrityError) and state in _BROKEN_RULES:
         return respond(request, _BROKEN_RULES[state])
     return on_bug(request, refused)
+
+
+def _unstorable(request: Request[Any, Any, Any]) -> str:
+    """Name the parameter with the character that no database holds; bodies are looked at when they are read."""
+    return next((name for name, value in request.query_params.multi_items() if "\0" in f"{name}{value}"), "body")
+
+
+def on_nested(request: Request[Any, Any, Any], deep: RecursionError) -> Response[bytes]:
+    """Answer a body of lists within lists without end; any other endless descent is our bug."""
+    if "deserializing" not in str(deep):
+        return on_bug(request, deep)
+    return respond(request, invalid("body", "is nested too deeply"))
 
 
 def _bug() -> Permanent:
@@ -230,5 +242,6 @@ HANDLERS: dict[int | type[Exception], Any] = {
     LitestarException: on_bug,
     DBAPIError: on_database,
     asyncpg.PostgresError: on_database,
+    RecursionError: on_nested,
     Exception: on_bug,
 }

@@ -21,7 +21,7 @@ from gleichtakt.store import busy as store
 from gleichtakt.store import runs
 from gleichtakt.store.rows import missing
 from gleichtakt.web.api.context import Ask, access_of, found, organization_of, services
-from gleichtakt.web.api.forms import From, To, stretch, zone_name
+from gleichtakt.web.api.forms import ExternalId, From, To, stretch, zone_name
 from gleichtakt.web.problems import invalid
 
 LONGEST = timedelta(days=800)
@@ -54,7 +54,7 @@ class Participants(msgspec.Struct):
     """People or rooms of which all, or so many, are needed."""
 
     resource_ids: Annotated[list[UUID], Meta(max_length=MOST_PEOPLE)] = []
-    external_ids: Annotated[list[str], Meta(max_length=MOST_PEOPLE)] = []
+    external_ids: Annotated[list[ExternalId], Meta(max_length=MOST_PEOPLE)] = []
     group_id: UUID | None = None
     required: Annotated[int, Meta(ge=1)] | Literal["all"] = "all"
 
@@ -85,7 +85,7 @@ class Question(msgspec.Struct):
     buffer_before_minutes: Minutes = 0
     buffer_after_minutes: Minutes = 0
     working_hours: WorkWeek | None = None
-    max_age_seconds: Annotated[int, Meta(ge=0)] | None = None
+    max_age_seconds: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
     wait_seconds: Annotated[float, Meta(ge=0, le=60)] = 10.0
 
 

@@ -34,20 +34,20 @@ from gleichtakt.web.api.context import (
     services,
     shown,
 )
-from gleichtakt.web.api.forms import Address, Cursor, ExternalId, Limit, Name, after_of, given, texts
+from gleichtakt.web.api.forms import NO_NUL, Address, Cursor, ExternalId, Limit, Name, after_of, given, texts
 from gleichtakt.web.api.words import Words, words
 from gleichtakt.web.problems import Unconfirmed, invalid
 
 METHODS = ("none", "basic", "digest", "bearer", "ntlm", "negotiate", "oauth_app", "oauth_user", "service_account")
 Access = Literal["own", "delegate", "impersonation"]
-AuthValue = Annotated[str, Meta(max_length=100_000)]
+AuthValue = Annotated[str, Meta(max_length=100_000, pattern=NO_NUL)]
 
 
 class Tls(msgspec.Struct):
     """Whom to trust besides the system's authorities. ca_pem: certificates; pin_sha256: of the server's own one."""
 
-    ca_pem: Annotated[str, Meta(max_length=1_000_000)] = ""
-    pin_sha256: Annotated[str, Meta(max_length=200)] = ""
+    ca_pem: Annotated[str, Meta(max_length=1_000_000, pattern=NO_NUL)] = ""
+    pin_sha256: Annotated[str, Meta(max_length=200, pattern=NO_NUL)] = ""
 
 
 class ConnectionView(msgspec.Struct):
@@ -84,11 +84,11 @@ class NewConnection(msgspec.Struct):
     external_id: ExternalId | None = None
     url: Address = ""
     autodiscover_address: Address = ""
-    auth: dict[str, AuthValue | None] = {}
+    auth: dict[Name, AuthValue | None] = {}
     access: Access = "own"
     tls: Tls | None = None
     allow_insecure: bool = False
-    options: dict[str, Address] = {}
+    options: dict[Name, Address] = {}
 
 
 class ConnectionChange(msgspec.Struct):
@@ -99,11 +99,11 @@ class ConnectionChange(msgspec.Struct):
     external_id: ExternalId | UnsetType | None = UNSET
     url: Address | UnsetType = UNSET
     autodiscover_address: Address | UnsetType = UNSET
-    auth: dict[str, AuthValue | None] | UnsetType = UNSET
+    auth: dict[Name, AuthValue | None] | UnsetType = UNSET
     access: Access | UnsetType = UNSET
     tls: Tls | UnsetType | None = UNSET
     allow_insecure: bool | UnsetType = UNSET
-    options: dict[str, Address] | UnsetType = UNSET
+    options: dict[Name, Address] | UnsetType = UNSET
 
 
 class CalendarView(msgspec.Struct):

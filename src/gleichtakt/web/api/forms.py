@@ -23,11 +23,13 @@ From = Annotated[
     str | None, Parameter(query="from", description="2026-11-23T09:00:00Z, or a date; without offset on the resource's clock")
 ]
 To = Annotated[str | None, Parameter(query="to", description="where the stretch ends, exclusive")]
-Name = Annotated[str, Meta(max_length=500)]
-ExternalId = Annotated[str, Meta(min_length=1, max_length=500)]
-Address = Annotated[str, Meta(max_length=4000)]
+NO_NUL = r"^[^\x00]*$"  # the one character PostgreSQL does not hold
+Name = Annotated[str, Meta(max_length=500, pattern=NO_NUL)]
+ExternalId = Annotated[str, Meta(min_length=1, max_length=500, pattern=NO_NUL)]
+Address = Annotated[str, Meta(max_length=4000, pattern=NO_NUL)]
 Language = Annotated[str, Meta(pattern="^(de|en)$")]
 
+FIRST_YEAR, LAST_YEAR = 2, 9998  # of stretches in which occurrences are looked for
 EARLIEST, LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -78,8 +80,13 @@ def stretch(
     finish = moment(end, "to", reader) if end is not None else LATEST
     if finish < begin:
         raise invalid("to", "lies before `from`")
-    if longest is not None and finish - begin > longest:
+    if longest is None:
+        return begin, finish
+    if finish - begin > longest:
         raise invalid("to", f"lies more than {longest.days} days after `from`")
+    for place, edge in (("from", begin), ("to", finish)):
+        if not FIRST_YEAR <= edge.year <= LAST_YEAR:  # zones and buffers reach beyond a stretch
+            raise invalid(place, f"expected a year from {FIRST_YEAR} to {LAST_YEAR}")
     return begin, finish
 
 
@@ -108,6 +115,7 @@ def texts(values: Mapping[str, Any], *names: str) -> None:
 
 
 __all__ = [
+    "NO_NUL",
     "UNSET",
     "Address",
     "Cursor",

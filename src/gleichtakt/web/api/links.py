@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response, delete, get, patch, post
 from litestar.params import Parameter
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from gleichtakt.errors import Language
 from gleichtakt.onboarding.connect import provider_limits
@@ -30,12 +30,10 @@ from gleichtakt.web.api.context import (
     services,
     shown,
 )
-from gleichtakt.web.api.forms import Cursor, InState, Limit, Name, after_of, given, texts
+from gleichtakt.web.api.forms import Address, Cursor, InState, Limit, Name, after_of, given, texts
 from gleichtakt.web.api.runs import LONGEST_WAIT, PlanView, RunView, Wait, plan_view, view_of
 from gleichtakt.web.api.words import Words, words
 from gleichtakt.web.problems import invalid
-
-CalendarName = Annotated[str, Meta(max_length=4000)]
 
 
 class Health(msgspec.Struct):
@@ -73,7 +71,7 @@ class NewLink(msgspec.Struct):
     resource_id: UUID
     connection_id: UUID
     mailbox: Name = ""
-    calendar: CalendarName = ""
+    calendar: Address = ""
     calendar_name: Name = ""
     active: bool = True
     settings: dict[str, Any] = {}
@@ -87,7 +85,7 @@ class LinkChange(msgspec.Struct):
     resource_id: UUID | UnsetType = UNSET
     connection_id: UUID | UnsetType = UNSET
     mailbox: Name | UnsetType = UNSET
-    calendar: CalendarName | UnsetType = UNSET
+    calendar: Address | UnsetType = UNSET
 
 
 class LinkEnding(msgspec.Struct):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -181,9 +181,14 @@ class KeyChange(msgspec.Struct):
 
 
 def _aware(at: datetime | None) -> datetime | None:
-    if at is not None and at.tzinfo is None:
+    if at is None:
+        return None
+    if at.tzinfo is None:
         raise invalid("expires_at", "expected a time with an offset or Z")
-    return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise invalid("expires_at", "lies outside the years 1 to 9999") from None
 
 
 def _visible(request: Ask, organization_id: UUID) -> list[Any]:
@@ -241,7 +246,8 @@ async def change_key(request: Ask, key_id: UUID, data: KeyChange) -> Response[Ke
     """Rename an API key or let it expire."""
     values = given(data)
     texts(values, "name")
-    _aware(values.get("expires_at"))
+    if "expires_at" in values:
+        values["expires_at"] = _aware(values["expires_at"])
     async with acting(request) as deed:
         before = await _key(request, deed.connection, deed.organization_id, key_id)
         after = shown(KeyView, await api_keys.change(deed.connection, None, key_id, values))
