@@ -238,10 +238,13 @@ async def _refuse_existing(
 def _content(data: Mapping[str, Any]) -> tuple[Series, str | None]:
     """Read what an event is to be. Raises Malformed with the place."""
     external_id = data.get("external_id")
-    if external_id is not None:
-        if not isinstance(external_id, str) or not 0 < len(external_id) <= 500 or "\0" in external_id:
-            raise invalid("external_id", "expected a text of 1 to 500 characters, without NUL")
+    if external_id is not None and not _is_name(external_id):
+        raise invalid("external_id", "expected a text of 1 to 500 characters, without NUL")
     return read_series(msgspec.to_builtins(data)), external_id
+
+
+def _is_name(found: object) -> bool:
+    return isinstance(found, str) and 0 < len(found) <= 500 and "\0" not in found
 
 
 route_handlers = [list_events, create_event, get_event, put_event, delete_event]
