@@ -28,7 +28,7 @@ from gleichtakt.store.secrets import SecretBox
 
 KILLS = 100 if NIGHTLY else 3
 AWAY = 503  # the interface says so while its database is away
-FULL = {"outbound_detail": "full", "inbound_detail": "full", "delete_grace_minutes": 0}
+FULL: dict[str, Any] = {"outbound_detail": "full", "inbound_detail": "full", "delete_grace_minutes": 0}
 
 
 @dataclass

@@ -8,7 +8,7 @@ import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -16,10 +16,8 @@ from uuid import UUID
 
 import pytest
 from tests.crash.crew import NIGHTLY, BrittleWire, Crew, DeadlySimulator, Process, Strike, crew
+from tests.crash.people import People
 from tests.engine import KEY, Engine, meeting
-from tests.simulation.breaking import BreakingDatabase
-from tests.simulation.history import History, begin_history
-from tests.simulation.memory_remote import MemoryRemote
 from tests.waiting import eventually
 
 from gleichtakt.settings import Settings
@@ -29,7 +27,8 @@ from gleichtakt.store.database import Database
 from gleichtakt.store.secrets import SecretBox
 
 KILLS = 100 if NIGHTLY else 5
-FULL = {"outbound_detail": "full", "inbound_detail": "full", "delete_grace_minutes": 0}
+FULL: dict[str, Any] = {"outbound_detail": "full", "inbound_detail": "full", "delete_grace_minutes": 0}
+OPEN: dict[str, Any] = {**FULL, "relay": "full", "app_writes_foreign": "allow"}
 
 
 @asynccontextmanager
@@ -113,54 +112,29 @@ async def _under_way(world: Engine) -> bool:
 
 
 @dataclass
-class Mortal(History):
-    """A history whose passes are made by a worker process that is killed again and again."""
+class Shift:
+    """One worker at a time, killed again and again, while people act."""
 
-    crew: Crew | None = None
-    worker: Process | None = None
-    rng: random.Random = field(default_factory=random.Random)
+    crew: Crew
+    people: People
+    worker: Process
+    simulator: DeadlySimulator
 
     @property
-    def simulator(self) -> DeadlySimulator:
-        """The simulator that kills."""
-        assert isinstance(self.engine.simulator, DeadlySimulator)
-        return self.engine.simulator
+    def _lanes(self) -> set[UUID]:
+        return {tie.lane_id for tie in self.people.ties}
 
-    async def passes(self, crash_at: int | None = None) -> None:
-        """Let the worker make all passes that are due."""
-        lane_ids = [remote.lane_id for remote in self.remotes]
-        await self._make_due(lane_ids)
-        await wake(self.engine, *lane_ids)
-        assert await eventually(lambda: at_rest(self.engine), 60)
-
-    async def people_act(self) -> None:
-        """Let both sides do a few things."""
-        rng = self.rng
-        kinds, whats = ["single", "series", "daily", "all-day"], ["title", "location", "time", "exdate", "override"]
-        for _ in range(rng.randint(3, 7)):
-            index, which, value = rng.randrange(len(self.remotes)), rng.randrange(7), f"v{rng.randrange(1000)}"
-            steps: list[tuple[Any, ...]] = [
-                (self.app_creates, rng.choice(kinds)),
-                (self.remote_creates, index, rng.choice(kinds)),
-                (self.app_edits, which, rng.choice(whats), value),
-                (self.remote_edits, index, which, rng.choice(whats), value),
-                (self.app_deletes, which),
-                (self.remote_deletes, index, which),
-            ]
-            step, *given = rng.choices(steps, weights=[3, 3, 4, 4, 1, 1])[0]
-            await step(*given)
+    async def _begin(self) -> None:
+        await self.people.engine.make_due()
+        await wake(self.people.engine, *self._lanes)
 
     async def work_and_die(self) -> None:
         """Let the worker begin, kill it at a random moment, and put a new one in its place."""
-        assert self.crew is not None
-        assert self.worker is not None
-        doomed = self.worker
-        self.simulator.strike = Strike.at_random(self.rng, lambda: os.kill(doomed.pid, 9))
-        lane_ids = [remote.lane_id for remote in self.remotes]
-        await self._make_due(lane_ids)
-        await wake(self.engine, *lane_ids)
+        engine, doomed = self.people.engine, self.worker
+        self.simulator.strike = Strike.at_random(self.people.rng, lambda: os.kill(doomed.pid, 9))
+        await self._begin()
         died = asyncio.create_task(doomed.running.wait())
-        rested = asyncio.create_task(eventually(lambda: at_rest(self.engine), 60))
+        rested = asyncio.create_task(eventually(lambda: at_rest(engine), 90))
         await asyncio.wait({died, rested}, return_when=asyncio.FIRST_COMPLETED)
         rested.cancel()
         self.simulator.strike = None
@@ -168,24 +142,48 @@ class Mortal(History):
         await died
         self.worker = await self.crew.work()
 
+    async def come_to_rest(self) -> None:
+        """Let the worker finish, with everything approved that is held."""
+        for _ in range(12):
+            await self._begin()
+            assert await eventually(lambda: at_rest(self.people.engine), 90)
+            if not await self.people.approve() and not await self._left():
+                return
+        raise AssertionError(f"does not come to rest: {await self._left()}")
 
-async def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
-    database_url: str, world: Engine, workers: Crew
-) -> None:
-    async with await BreakingDatabase.open(database_url, pool=4) as database:
-        assert isinstance(database, BreakingDatabase)
-        database.arm(None)
-        ties = [await world.tie("calendar-1"), await world.tie("calendar-2", "normalising")]
-        remotes = [MemoryRemote(tie) for tie in ties]
-        begun = await begin_history(world, database, remotes)
-        history = Mortal(world, database, begun.remotes, crew=workers, rng=random.Random(20260329))
-        history.worker = await workers.work()
-        for _ in range(KILLS):
-            await history.people_act()
-            await history.work_and_die()
-            if history.rng.random() < 0.5:
-                await history.check()
-        await history.check()
+    async def _left(self) -> list[Any]:
+        return list(
+            await self.people.engine.rows(
+                """select series_id, href, state, problem_code, intent::text from pairing
+                   where intent is not null or (stale and state <> 'unlinked')
+                   union all select null, href, reason, '', null from observed where stale"""
+            )
+        )
+
+    async def check(self) -> None:
+        """Come to rest, compare all sides, and see that one more pass writes nothing."""
+        await self.come_to_rest()
+        await self.people.check()
+        engine, versions = self.people.engine, "select id, version from series order by id"
+        engine.forget()
+        before = await engine.rows(versions)
+        await self._begin()
+        assert await eventually(lambda: at_rest(engine), 90)
+        assert engine.writes() == 0, "a pass without changes wrote"
+        assert await engine.rows(versions) == before
+
+
+async def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(world: Engine, workers: Crew) -> None:
+    ties = [await world.tie("calendar-1", **OPEN), await world.tie("calendar-2", "normalising", **OPEN)]
+    people = People(world, ties, random.Random(20260329))
+    assert isinstance(world.simulator, DeadlySimulator)
+    shift = Shift(workers, people, await workers.work(), world.simulator)
+    for _ in range(KILLS):
+        await people.act()
+        await shift.work_and_die()
+        if people.rng.random() < 0.5:
+            await shift.check()
+    await shift.check()
     assert not await world.rows("select 1 from run where state = 'running'")
     assert not world.simulator.overlaps
 
