@@ -51,7 +51,7 @@ CONDITIONS = (
     ("error", "link.state = 'error'"),
     ("verify", "link.state = 'verify'"),
     ("throttled", "greatest(connection.paused_until, lane.paused_until) > :now"),
-    ("failing", "link.failing_since is not null"),
+    ("failing", "link.failing_since is not null or link.state = 'delayed'"),
     ("waiting", "coalesce(held.count, 0) + coalesce(clashing.count, 0) > 0"),
     ("late", "link.due < cast(:now as timestamptz) - interval '3 minutes'"),
     ("degraded", "link.state = 'degraded'"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -65,6 +66,11 @@ async def fill(database: Database, now: datetime) -> Desk:
         return await _fill(connection, now)
 
 
+@cache
+def _hashed() -> str:
+    return accounts.hash_password(PASSWORD)
+
+
 async def _add(connection: AsyncConnection, table: Any, **values: Any) -> UUID:
     row = {"id": new_id(), **values}
     await connection.execute(insert(table).values(row))
@@ -74,7 +80,7 @@ async def _add(connection: AsyncConnection, table: Any, **values: Any) -> UUID:
 async def _fill(connection: AsyncConnection, now: datetime) -> Desk:
     firm = await _add(connection, schema.organization, name="Muster & Söhne GmbH", time_zone="Europe/Berlin")
     other = await _add(connection, schema.organization, name="Andere AG", time_zone="Europe/Berlin")
-    hashed = accounts.hash_password(PASSWORD)
+    hashed = _hashed()
     admin = await accounts.create(
         connection, username="admin", password_hash=hashed, role="admin", organization_id=firm, language="en"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from tests.web.pages.believable import PASSWORD, SECRET, Desk
 from tests.web.pages.conftest import Client, browser, send, sign_in
 
 from gleichtakt.store import accounts, calendars
+from gleichtakt.store import desk as desk_store
 from gleichtakt.store.database import Database
 
 LISTS = ("/", "/runs", "/problems", "/holds", "/conflicts", "/resources", "/connections", "/account")
@@ -91,8 +93,33 @@ async def test_someone_of_another_organization_sees_none_of_it(stranger: Client,
     for path in pages_of(desk):
         if re.search("[0-9a-f]{8}-", path):
             assert (await stranger.get(path)).status_code == 404, path
-    answer = await send(stranger, f"/holds/{desk.hold_id}/approve")
-    assert answer.status_code == 404
+
+
+def acts_of(desk: Desk) -> list[str]:
+    """Every act on a row of this organization."""
+    link = desk.links["Anna Berger"]
+    return [
+        *(f"/links/{link}/{act}" for act in ("sync", "plan", "pause", "resume")),
+        f"/runs/{desk.run_id}/undo",
+        *(f"/problems/{desk.problem_id}/{act}" for act in ("retry", "ignore")),
+        *(f"/holds/{desk.hold_id}/{act}" for act in ("approve", "reject")),
+        f"/conflicts/{desk.conflict_id}/resolve",
+        f"/connections/{desk.connections['Exchange Hamburg']}/doctor",
+    ]
+
+
+@pytest.mark.parametrize(("username", "status"), [("fremd", 404), ("lena", 403)])
+async def test_nobody_acts_on_what_is_not_theirs_to_act_on(
+    stranger: Client, desk: Desk, database: Database, username: str, status: int
+) -> None:
+    await sign_in(stranger, username)
+    async with database.read() as connection:
+        before = await desk_store.pulse(connection, None, datetime.now(UTC))
+    for act in acts_of(desk):
+        assert (await send(stranger, act, resolution="ours")).status_code == status, act
+    async with database.read() as connection:
+        assert await desk_store.pulse(connection, None, datetime.now(UTC)) == before
+        assert (await connection.execute(text("select count(*) from outbox"))).scalar_one() == 0
 
 
 async def test_who_may_only_look_finds_no_buttons_and_no_titles(stranger: Client, desk: Desk, database: Database) -> None:

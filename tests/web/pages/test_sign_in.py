@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from httpx import ASGITransport, AsyncClient
 from sqlalchemy import text
 from tests.web.pages.believable import PASSWORD, Desk
 from tests.web.pages.conftest import Client, send, sign_in, token
 
+from gleichtakt.settings import Settings
 from gleichtakt.store import accounts
 from gleichtakt.store.database import Database
+from gleichtakt.store.secrets import SecretBox, new_key
+from gleichtakt.web.app import create_app
 from gleichtakt.web.login.attempts import PER_ADDRESS, PER_NAME, WINDOW_SECONDS, Attempts
 from gleichtakt.web.login.viewer import SESSION, safe_path
 
@@ -87,6 +91,31 @@ async def test_a_session_ends_when_its_time_is_over(database: Database, desk: De
         assert prolong
         await accounts.prolong_session(connection, session, now + accounts.LONGEST)
         assert await accounts.read_session(connection, key, now + accounts.LONGEST) is None  # never beyond
+
+
+async def test_a_session_whose_time_is_over_leads_back_to_the_door(admin: Client, database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text("update session set expires_at = now() - interval '1 second'"))
+    away = await admin.get("/runs", follow_redirects=False)
+    assert (away.status_code, away.headers["location"]) == (303, "/login?next=/runs")
+
+
+async def test_whoever_is_in_already_may_sign_in_again_from_a_forgotten_tab(admin: Client) -> None:
+    assert (await sign_in(admin, "lena")).status_code == 303
+    assert "lena" in (await admin.get("/account")).text
+    elsewhere = {"sec-fetch-site": "cross-site"}
+    refused = await admin.post("/login", data={"username": "admin", "password": PASSWORD}, headers=elsewhere)
+    assert refused.status_code == 403
+
+
+async def test_an_address_nobody_knows_is_a_page_for_people_and_a_document_for_programs(database: Database) -> None:
+    app = create_app(database, Settings(), SecretBox(new_key()))
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://testserver.local") as client:
+        seen = await client.get("/nirgends", headers={"accept": "text/html", "accept-language": "de"})
+        assert (seen.status_code, "Hier ist nichts" in seen.text) == (404, True)
+        assert "default-src 'none'" in seen.headers["content-security-policy"]
+        told = await client.get("/nirgends")
+        assert (told.status_code, told.headers["content-type"]) == (404, "application/problem+json")
 
 
 async def test_signing_out_ends_the_session_in_the_database_too(admin: Client, database: Database) -> None:
