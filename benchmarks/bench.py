@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,12 @@ def family(process_id: int) -> list[int]:
 
 
 def cpu_seconds(process_ids: Sequence[int]) -> float:
-    """Give the processor time these processes have used so far."""
+    """Give the processor time these processes have used so far; those that have ended since are left out."""
     ticks = 0
     for process_id in process_ids:
-        fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
+        with suppress(FileNotFoundError, ProcessLookupError):
+            fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -123,10 +124,9 @@ class Server:
         return time.perf_counter() - begun
 
 
-@contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[Server]:
-    """Run `gleichtakt serve` with a database of its own in *folder*."""
-    environment = {
+def environment_of(folder: Path, **settings: str) -> dict[str, str]:
+    """Give the environment of an installation that keeps everything in *folder*."""
+    return {
         **os.environ,
         "GLEICHTAKT_DATA_DIR": str(folder),
         "GLEICHTAKT_LISTEN": "127.0.0.1:0",
@@ -134,6 +134,12 @@ def serving(folder: Path, **settings: str) -> Iterator[Server]:
         "GLEICHTAKT_LOG_LEVEL": "warning",
         **settings,
     }
+
+
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[Server]:
+    """Run `gleichtakt serve` with a database of its own in *folder*."""
+    environment = environment_of(folder, **settings)
     with process([str(PRODUCT), "serve", "--json"], folder.with_suffix(".log"), environment) as (running, line):
         told = json.loads(line)
         yield Server(told["url"], told["api_key"], running.pid, environment)

@@ -6,7 +6,7 @@ state that must survive: cursors and etags are handed back to us. What is not in
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Flag, StrEnum, auto
@@ -198,9 +198,19 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What we already know of a calendar, so that a listing need not fetch it again."""
+    """What we already know of a calendar, so that a listing, or a report of our own writes, need not fetch it again.
 
-    etags: Mapping[str, str] = field(default_factory=dict)  # href -> etag
+    etags: by href, of everything or of nothing; look_up: gives them for single objects where `etags` was not loaded.
+    """
+
+    etags: Mapping[str, str] = field(default_factory=dict)
+    look_up: Callable[[Sequence[Href]], Awaitable[Mapping[str, str]]] | None = None
+
+    async def of(self, hrefs: Sequence[Href]) -> Mapping[str, str]:
+        """Give href and etag of those of these objects that we know."""
+        if self.etags or self.look_up is None or not hrefs:
+            return self.etags
+        return await self.look_up(hrefs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +282,9 @@ class Provider(Protocol):
         fields: event field names, and `recurrence` for rule, dates and overrides. Raises `Conflict` when the
         object is no longer at *expect*, `Gone` when it does not exist.
         """
+
+    async def prepare(self, of: CalendarRef, hrefs: Sequence[Href]) -> None:
+        """Read at once what updates of these objects, which follow now, need to know; a hint, nothing depends on it."""
 
     async def delete(self, of: CalendarRef, href: Href, *, expect: Etag, key: IdempotencyKey, mail: Mail) -> None:
         """Delete at a version. Raises `Conflict` when it moved on; `Gone` when it is not there (a success to most)."""

@@ -26,6 +26,7 @@ _KEY = "hashtextextended({id}::text, 0)"  # of a lane's advisory lock; see `hold
 _FREE = f"""((lane.owner IS NULL AND lane.due <= now())
     OR (lane.owner IS NOT NULL AND lane.lease_until <= now() AND pg_try_advisory_xact_lock({_KEY.format(id="lane.id")})))"""
 _SHARE = text(f"SELECT pg_advisory_xact_lock_shared({_KEY.format(id='CAST(:id AS uuid)')})")
+_SHARE_LAZILY = text(f"{_SHARE.text}, set_config('synchronous_commit', 'off', true)")
 _TAKE = """
 UPDATE lane SET owner = :owner, lease_until = now() + make_interval(secs => :lease_seconds), fence = fence + 1,
     attempt = attempt + 1, last_served_at = now()
@@ -229,13 +230,14 @@ async def heartbeat(connection: AsyncConnection, claims: Collection[Claim], leas
     return set(rows.scalars())
 
 
-async def holds_lease(connection: AsyncConnection, claim: Claim) -> bool:
+async def holds_lease(connection: AsyncConnection, claim: Claim, *, lazily: bool = False) -> bool:
     """Say whether the lane is still ours, and keep it so until the transaction ends: nobody can take it over meanwhile.
 
     The advisory lock, shared here and exclusive for whoever takes over an ended lease, stands in for a row lock,
-    because waking a lane must neither wait for a pass nor come into a deadlock with it.
+    because waking a lane must neither wait for a pass nor come into a deadlock with it. lazily: the transaction's
+    commit need not wait for the disk, because whatever it writes is found again when the next pass looks.
     """
-    await connection.execute(_SHARE, {"id": claim.id})
+    await connection.execute(_SHARE_LAZILY if lazily else _SHARE, {"id": claim.id})
     row = await connection.execute(
         text("SELECT 1 FROM lane WHERE id = :id AND owner = :owner AND fence = :fence"),
         {"id": claim.id, "owner": claim.owner, "fence": claim.fence},

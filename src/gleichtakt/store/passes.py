@@ -133,12 +133,13 @@ async def rest(connection: AsyncConnection, links: Sequence[tuple[UUID, datetime
 # --- observing ---------------------------------------------------------------------------------------------------
 
 
-async def known_etags(connection: AsyncConnection, link: LinkRow) -> dict[str, str]:
-    """Give href and etag of all that was readable when last seen, so that a listing fetches only what moved."""
+async def known_etags(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str] | None = None) -> dict[str, str]:
+    """Give href and etag of what was readable when last seen, of all or of these, so that only what moved is fetched."""
+    which = "" if hrefs is None else "and href = any(cast(:hrefs as text[]))"
     found = await connection.execute(
-        text("""select href, etag from observed where resource_id = :resource_id and link_id = :link_id
-                and not gone and reason <> 'unreadable'"""),
-        {"resource_id": link.resource_id, "link_id": link.id},
+        text(f"""select href, etag from observed where resource_id = :resource_id and link_id = :link_id
+                 and not gone and reason <> 'unreadable' {which}"""),
+        {"resource_id": link.resource_id, "link_id": link.id} | ({} if hrefs is None else {"hrefs": list(hrefs)}),
     )
     return {row[0]: row[1] for row in found}
 
@@ -672,7 +673,9 @@ async def next_retry(connection: AsyncConnection, link: LinkRow) -> datetime | N
     found = await connection.execute(
         text("""select least(
                   (select min(coalesce(retry_at, now())) from pairing where resource_id = :resource_id and link_id = :link_id
-                     and (stale and state <> 'unlinked' or intent is not null)),
+                     and stale and state <> 'unlinked'),
+                  (select min(coalesce(retry_at, now())) from pairing where resource_id = :resource_id and link_id = :link_id
+                     and intent is not null),
                   (select min(retry_at) from observed where resource_id = :resource_id and link_id = :link_id
                      and reason = 'unreadable'))"""),
         {"resource_id": link.resource_id, "link_id": link.id},

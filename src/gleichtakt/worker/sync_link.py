@@ -130,8 +130,8 @@ async def _pass(work: Pass) -> bool:
         await observe(work)
         await undo_run(work)
     moved = await observe(work) or moved_by_policy
-    if not moved and not link.has_work and work.run_id is None:
-        return False
+    if not moved and not link.has_work and link.first_run_done and link.run_kind != "undo":
+        return work.run_id is not None  # a run that was asked for is closed all the same
     await match_new(work)
     if not link.first_run_done:
         async with work.writing() as connection:
@@ -158,7 +158,7 @@ async def _something_stale(work: Pass) -> bool:
 
 
 async def _begin(work: Pass) -> None:
-    async with work.writing() as connection:
+    async with work.writing(lazily=True) as connection:
         work.run_id = await records.begin_run(connection, work.link, "plan" if work.link.run_kind == "plan" else "sync")
 
 

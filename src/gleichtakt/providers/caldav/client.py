@@ -87,6 +87,10 @@ class Client:
         """Change what differs in *fields*; the rest of the object stays byte for byte."""
         return await self.writer.update(of, href, expect=expect, base=base, new=new, fields=fields, mark=mark, mail=mail)
 
+    async def prepare(self, of: CalendarRef, hrefs: Sequence[Href]) -> None:
+        """Read objects in one request, so that their updates need none of their own for that."""
+        await self.reader.keep(of, hrefs)
+
     async def delete(self, of: CalendarRef, href: Href, *, expect: Etag, key: IdempotencyKey, mail: Mail) -> None:
         """Delete at a version."""
         await self.writer.delete(of, href, expect, mail)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from gleichtakt.errors import CursorExpired, Permanent, Scope, Transient
@@ -94,6 +95,21 @@ class Reader:
             await self._read(place, of, batch, found, answer=await self._multiget(place, list(batch)), keep=True)
         return (*found.seen, *found.unreadable)
 
+    async def keep(self, of: CalendarRef, hrefs: Sequence[Href]) -> None:
+        """Keep objects at hand for the updates that follow. What a server does not give is read by the update itself."""
+        place, kept = await self.session.place(of), self.session.kept
+        wanted = [href for href in dict.fromkeys(hrefs) if (place, href) not in kept]
+        for at in range(0, len(wanted), self.at_once):
+            answer = await self._multiget(place, wanted[at : at + self.at_once])
+            if answer.status != 207:
+                return
+            with suppress(wire.NotMultistatus):
+                reader = wire.MultistatusReader(answer.body)
+                whole = [(member.href, member.etag, member.content) for member in reader.members() if member.status < 300]
+                for href, etag, data in [] if reader.repaired else whole:
+                    if etag and data:
+                        kept.put(place, href, etag, data)
+
     # --- everything
 
     async def _listing(self, place: Place, of: CalendarRef, known: Known) -> AsyncIterator[Page]:
@@ -167,11 +183,9 @@ class Reader:
                 raise CursorExpired(detail="no token to go on from")
             position = replace(position, token=token)
             gone = tuple(one.href for one in touched if one.status in {404, 410})
-            wanted = {
-                one.href: one.etag
-                for one in touched
-                if one.href not in gone and not wire.same_etag(one.etag, known.etags.get(one.href, ""))
-            }
+            standing = {one.href: one.etag for one in touched if one.href not in gone}
+            etags = await known.of(list(standing))
+            wanted = {href: etag for href, etag in standing.items() if not wire.same_etag(etag, etags.get(href, ""))}
             async for found, is_last in self._in_batches(place, of, wanted):
                 is_final = is_last and not is_cut
                 # the ctag was read before the last part: after an earlier one only the token says where we are
@@ -254,14 +268,13 @@ class Reader:
         self.session.clock.hear_date(answer.headers.get("Date"))
         try:
             for member in reader.members():
-                content = member.props.get(wire.CAL + "calendar-data")
                 if member.href not in left:
                     continue
                 if member.status in {404, 410}:
                     del left[member.href]
                     found.gone.append(member.href)
-                elif member.status < 300 and content is not None and content.text:
-                    data, etag = content.text.encode(), member.etag or left.pop(member.href)
+                elif member.status < 300 and (data := member.content):
+                    etag = member.etag or left.pop(member.href)
                     left.pop(member.href, None)
                     await self._add(place, of, member.href, etag, data, found, keep=keep, repaired=reader.repaired)
         except wire.NotMultistatus:

@@ -62,6 +62,11 @@ class Kept:
         while self.size > self.most:
             self.size -= len(self.objects.popitem(last=False)[1][1])
 
+    def __contains__(self, found: tuple[Place, Href]) -> bool:
+        """Say whether one is kept."""
+        place, href = found
+        return (place.url, href) in self.objects
+
     def take(self, place: Place, href: Href) -> tuple[Etag, bytes] | None:
         """Give one away."""
         found = self.objects.pop((place.url, href), None)

@@ -223,6 +223,12 @@ class Member:
         return frozenset() if found is None else frozenset(str(each.tag) for each in found.iterdescendants(tag=etree.Element))
 
     @property
+    def content(self) -> bytes:
+        """Give the object itself; empty where it was not given."""
+        found = self.props.get(CAL + "calendar-data")
+        return (found.text or "").encode() if found is not None else b""
+
+    @property
     def etag(self) -> Etag:
         """Give the version."""
         return read_etag(self.text(DAV + "getetag"))

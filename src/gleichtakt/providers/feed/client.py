@@ -202,6 +202,9 @@ class Client:
         """Refuse."""
         self._refuse()
 
+    async def prepare(self, of: CalendarRef, hrefs: Sequence[Href]) -> None:
+        """Do nothing: no update needs more than it is given."""
+
     async def delete(self, of: CalendarRef, href: Href, *, expect: Etag, key: IdempotencyKey, mail: Mail) -> None:
         """Refuse."""
         self._refuse()

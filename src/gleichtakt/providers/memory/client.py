@@ -53,6 +53,7 @@ class Channel(asyncio.Protocol):
         self.waiting: dict[int, asyncio.Future[wire.Answer]] = {}
         self.pieces: list[bytes] = []
         self.number = 0
+        self.is_garbled = False  # something came that is no answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the way out."""
@@ -78,6 +79,7 @@ class Channel(asyncio.Protocol):
             try:
                 answer = wire.read_answer(line)
             except msgspec.DecodeError:
+                self.is_garbled = True
                 self.abort()
                 return
             future = self.waiting.pop(answer.number, None)
@@ -206,6 +208,9 @@ class Client:
         args = {"href": href, "expect": expect, "patch": patch, "key": key, "marker": mark.text, "mail": mail.value}
         return wire.stored(self._read(wire.read_frame, await self._call("update", of, args)))
 
+    async def prepare(self, of: CalendarRef, hrefs: Sequence[Href]) -> None:
+        """Do nothing: no update needs more than it is given."""
+
     async def delete(self, of: CalendarRef, href: Href, *, expect: Etag, key: IdempotencyKey, mail: Mail) -> None:
         """Delete at a version."""
         await self._call("delete", of, {"href": href, "expect": expect, "key": key, "mail": mail.value})
@@ -265,6 +270,8 @@ class Client:
         except ConnectionError:
             if verb in WRITES:
                 raise Ambiguous("general.answer_lost", Scope.SERIES, host=self.address) from None
+            if channel.is_garbled:
+                raise Transient("general.malformed", Scope.CALENDAR, host=self.address, reason="no JSON") from None
             raise Transient("general.unreachable", Scope.ACCOUNT, host=self.address, url=f"telnet://{self.address}") from None
 
     async def _open(self) -> Channel:

@@ -97,10 +97,14 @@ class Pass:
         return hashlib.blake2b(plain.encode(), key=self.epoch.encode()[:64], digest_size=16).hexdigest()
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that fails when the lease is lost; every write of a pass goes through here."""
+    async def writing(self, *, lazily: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that fails when the lease is lost; every write of a pass goes through here.
+
+        lazily: a crash of the database may take it back, with all that came after it. Not for intents, which must be
+        safe before their effect, nor for what others may have read in the change feed.
+        """
         async with self.database.begin() as connection:
-            if not await lanes.holds_lease(connection, self.claim):
+            if not await lanes.holds_lease(connection, self.claim, lazily=lazily):
                 raise LeaseLost
             yield connection
 

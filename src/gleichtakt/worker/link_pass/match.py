@@ -31,6 +31,8 @@ async def match_new(work: Pass) -> None:
             break
         after = rows[-1].href
         await _adopt_known(work, [row for row in rows if not row.gone])
+        if len(rows) < BATCH:
+            break
     if not work.link.first_run_done:
         await _match_look_alikes(work)
 

@@ -49,10 +49,7 @@ async def _read(work: Pass, since: Cursor | None) -> bool:
     """Store the pages after a cursor. A listing gets a token, so that what it did not meet is known at its end."""
     link = work.link
     listing = link.listing or uuid4().hex if since is None else link.listing or ""
-    known = Known()
-    if link.policy_digest == work.policy_digest and (since is None or link.facts.get("lists")):
-        async with work.database.read() as connection:
-            known = Known(await passes.known_etags(connection, link))
+    known = await _known(work, everything=since is None or bool(link.facts.get("lists")))
     moved, is_listing, started = False, False, since is None
     last: Page | None = None
     async for page in work.provider.changes(work.calendar, since, known=known, window=work.window):
@@ -71,12 +68,27 @@ async def _read(work: Pass, since: Cursor | None) -> bool:
     return moved
 
 
+async def _known(work: Pass, *, everything: bool) -> Known:
+    """Say what need not be fetched again: nothing, where what we hold was reduced under another policy."""
+    if work.link.policy_digest != work.policy_digest:
+        return Known()
+
+    async def look_up(hrefs: Sequence[Href]) -> dict[str, str]:
+        async with work.database.read() as connection:
+            return await passes.known_etags(connection, work.link, hrefs)
+
+    if not everything:
+        return Known(look_up=look_up)
+    async with work.database.read() as connection:
+        return Known(await passes.known_etags(connection, work.link))
+
+
 async def _store_page(work: Pass, page: Page, listing: str, since: Cursor | None) -> None:
     """Store one page and the position after it in one transaction."""
     link = work.link
     gone = await _confirm_gone(work, page.gone)
     rows = await observed_rows(work, page.upserts, listing)
-    async with work.writing() as connection:
+    async with work.writing(lazily=not page.unreadable) as connection:
         await passes.observe(connection, rows)
         await records.close_problems(connection, link, hrefs=[item.href for item in page.upserts])
         await _store_unreadable(work, connection, page.unreadable, listing)
@@ -142,7 +154,7 @@ async def fetch(work: Pass, hrefs: Sequence[str]) -> list[str]:
         seen = [item for item in found if isinstance(item, Seen)]
         broken = [item for item in found if isinstance(item, Unreadable)]
         rows = await observed_rows(work, seen, work.link.listing or "")
-        async with work.writing() as connection:
+        async with work.writing(lazily=not broken) as connection:
             await passes.observe(connection, rows)
             await records.close_problems(connection, work.link, hrefs=[item.href for item in seen])
             await _store_unreadable(work, connection, broken, work.link.listing or "")

@@ -55,7 +55,7 @@ class Planning:
 async def make_plan(work: Pass, kind: str) -> UUID | None:
     """Plan all that is stale, let the guards look at it, and give the plan's id; None when both sides are in step."""
     planning = Planning()
-    async with work.writing() as connection:
+    async with work.writing(lazily=True) as connection:
         mapped, present = await passes.tally(connection, work.link)
         await passes.mark_pairings(connection, work.link)
     await _plan_pairs(work, planning, kind)
@@ -77,6 +77,8 @@ async def _plan_pairs(work: Pass, planning: Planning, kind: str) -> None:
         after = rows[-1].series_id
         await _learn_origins(work, rows)
         await _store_pairs(work, planning, kind, [(row, decide_pair(work, row)) for row in rows], held)
+        if len(rows) < BATCH:
+            return
 
 
 async def _plan_new(work: Pass, planning: Planning, kind: str) -> None:
@@ -107,11 +109,15 @@ async def _plan_new(work: Pass, planning: Planning, kind: str) -> None:
                 quiet.append(row.href)
             facts = {"expect": row.etag, "version": 0, "origin": "provider", "from_here": True, "ours_gone": False}
             actions += _rows(work, planning, None, row.href, found.actions, facts, exempt=False)
-        async with work.writing() as connection:
+        async with work.writing(lazily=True) as connection:
             await _store_actions(work, planning, connection, kind, actions)
             if not work.dry:
                 await passes.planned(connection, work.link, quiet)
-                await passes.forget_observed(connection, work.link, [row.href for row in rows if row.gone])
+                gone = [row.href for row in rows if row.gone]
+                await passes.forget_observed(connection, work.link, gone)
+                await records.close_problems(connection, work.link, hrefs=gone)
+        if len(rows) < BATCH:
+            return
 
 
 def decide_pair(work: Pass, row: PairRow) -> Outcome:
@@ -223,7 +229,7 @@ async def _store_pairs(
             }
             exempt = row.verdict != ""
             actions += _rows(work, planning, row.series_id, row.href, found.actions, facts, exempt=exempt)
-    async with work.writing() as connection:
+    async with work.writing(lazily=not clashes) as connection:
         await _store_actions(work, planning, connection, kind, actions)
         if work.dry:
             work.conflicts += len(clashes)

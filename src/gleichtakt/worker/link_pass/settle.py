@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from gleichtakt.errors import Ambiguous, Conflict, Gone, Permanent, Scope, Throttled, Trouble
 from gleichtakt.model.event import Series
+from gleichtakt.providers.protocol import Href
 from gleichtakt.store import calendars, passes, records
 from gleichtakt.store.calendars import Write
 from gleichtakt.store.records import ActionRow
@@ -26,6 +28,7 @@ from gleichtakt.worker.link_pass.resolve import resolve_one
 
 OURS_AT_ONCE = 100
 THEIRS_AT_ONCE = 50
+RECORDED_AT_ONCE, RECORD_SECONDS = 25, 0.5  # their intents are stored, so that a crash before that costs a look, no more
 RETRY_FIRST, RETRY_MOST = timedelta(seconds=30), timedelta(minutes=15)
 STALE_MOST = 3
 
@@ -48,6 +51,8 @@ async def _settle_ours(work: Pass, plan_id: UUID) -> None:
             return
         after = rows[-1].number
         await _write_ours(work, plan_id, rows)
+        if len(rows) < OURS_AT_ONCE:
+            return
 
 
 async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> None:
@@ -157,6 +162,8 @@ async def _settle_theirs(work: Pass, plan_id: UUID) -> None:
             await _write_ours(work, plan_id, records_only)
         intents = [_intent(plan_id, row) for row in rows if row not in records_only]
         await _send_batch(work, plan_id, intents)
+        if len(rows) < THEIRS_AT_ONCE:
+            return
 
 
 def _intent(plan_id: UUID, row: ActionRow) -> Intent:
@@ -189,6 +196,9 @@ async def _send_batch(work: Pass, plan_id: UUID, intents: Sequence[Intent]) -> N
     """Store the intents, send them, and record outcomes in groups as they come in."""
     if not intents:
         return
+    updates = [Href(intent.href) for intent in intents if intent.verb == "update"]
+    if len(updates) > 1:
+        await work.provider.prepare(work.calendar, updates)
     async with work.writing() as connection:
         wanted = [(intent.series_id, intent.version or None, intent.document()) for intent in intents]
         may_go = await passes.open_intents(connection, work.link, wanted)
@@ -219,7 +229,8 @@ class _Outcomes:
 
     def add(self, done: Done) -> None:
         self._known.append(done)
-        self._more.set()
+        if len(self._known) >= RECORDED_AT_ONCE:
+            self._more.set()
 
     def finish(self) -> None:
         self._finished = True
@@ -227,7 +238,8 @@ class _Outcomes:
 
     async def keep_recording(self) -> None:
         while True:
-            await self._more.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._more.wait(), RECORD_SECONDS)
             self._more.clear()
             group, self._known = self._known, []
             await record(self._work, group)
