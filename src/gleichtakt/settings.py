@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from gleichtakt.errors import Permanent, Scope
 
 LONGEST_LEASE = 120  # a mailbox of a worker that died waits no longer than that
 
@@ -72,36 +74,62 @@ class Settings:
         return f"Settings(data_dir={self.data_path}, listen={self.listen})"
 
 
-class BadSetting(ValueError):
-    """A setting that cannot be read; names the setting and what it takes."""
+#: What a setting may be, as it is told where it is something else; each with the test for it.
+_WANTED: Mapping[str, tuple[str, Callable[[Settings], bool]]] = {
+    "listen": ("host:port (127.0.0.1:8080)", lambda given: _is_address(given.listen)),
+    "log_format": ("console | json", lambda given: given.log_format in ("console", "json")),
+    "log_level": ("debug | info | warning | error", lambda given: given.log_level in ("debug", "info", "warning", "error")),
+    "worker_slots": ("1 … 1000", lambda given: 1 <= given.worker_slots <= 1000),
+    "lease_seconds": (f"1 … {LONGEST_LEASE}", lambda given: 1 <= given.lease_seconds <= LONGEST_LEASE),
+}
+
+
+def _is_address(listen: str) -> bool:
+    port = listen.rpartition(":")[2]
+    return ":" in listen and port.isascii() and port.isdigit() and int(port) < 65536
 
 
 def load(environment: Mapping[str, str], file: Path | None = None) -> Settings:
-    """Join environment over file over defaults. An empty value counts as absent; an unknown key in the file is refused."""
-    path = file or Path(environment.get("GLEICHTAKT_CONFIG") or "gleichtakt.toml")
-    written: dict[str, Any] = {}
-    if path.is_file():
-        try:
-            written = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
-            raise BadSetting(f"{path.name}: {broken}") from None
+    """Join environment over file over defaults. An empty value counts as absent; an unknown key in the file is refused.
+
+    Raises Permanent `command.setting_…` for a file or a value that cannot be read.
+    """
+    named = environment.get("GLEICHTAKT_CONFIG")
+    written = _read(file or Path(named or "gleichtakt.toml"), must_exist=bool(file or named))
     known = {found.name: found for found in fields(Settings)}
-    for name in written:
-        if name not in known:
-            raise BadSetting(f"{path.name}: unknown setting {name!r}; known are {', '.join(sorted(known))}")
     values = {name: value for name, value in written.items() if value != ""}
     values |= {name: environment[f"GLEICHTAKT_{name.upper()}"] for name in known if environment.get(f"GLEICHTAKT_{name.upper()}")}
     for name, value in values.items():
-        wanted = int if isinstance(known[name].default, int) else str
         try:
-            values[name] = wanted(value)
-        except ValueError:
-            raise BadSetting(f"{name}: expected a {'whole number' if wanted is int else 'text'}") from None
+            values[name] = int(value) if isinstance(known[name].default, int) else str(value)
+        except (ValueError, TypeError):
+            raise _wrong(name) from None
     settings = Settings(**values)
-    if not 1 <= settings.lease_seconds <= LONGEST_LEASE:
-        raise BadSetting(f"lease_seconds: expected 1 to {LONGEST_LEASE}")
-    try:
-        _ = settings.address
-    except ValueError:
-        raise BadSetting("listen: expected host:port such as 127.0.0.1:8080") from None
+    for name, (_, is_fine) in _WANTED.items():
+        if not is_fine(settings):
+            raise _wrong(name)
     return settings
+
+
+def _read(path: Path, *, must_exist: bool) -> dict[str, Any]:
+    """Read the file, if there is one; every key in it has to be a setting."""
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not must_exist:
+            return {}
+        raise Permanent("command.file_unreadable", Scope.ACCOUNT, file=str(path), reason="GLEICHTAKT_CONFIG") from None
+    except OSError as refused:
+        raise Permanent("command.file_unreadable", Scope.ACCOUNT, file=str(path), reason=str(refused.strerror)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
+        raise Permanent("command.setting_file", Scope.ACCOUNT, file=path.name, reason=str(broken)) from None
+    known = {found.name for found in fields(Settings)}
+    for name in written:
+        if name not in known:
+            raise Permanent("command.setting_unknown", Scope.ACCOUNT, file=path.name, name=name, known=", ".join(sorted(known)))
+    return written
+
+
+def _wrong(name: str) -> Permanent:
+    wanted = _WANTED[name][0] if name in _WANTED else "text"
+    return Permanent("command.setting_value", Scope.ACCOUNT, name=name, variable=f"GLEICHTAKT_{name.upper()}", wanted=wanted)

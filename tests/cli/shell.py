@@ -34,6 +34,7 @@ Run = Callable[..., Awaitable[Ended]]
 
 def shell(database_url: str, tmp_path: Path) -> Run:
     """Give commands in a known environment."""
+    (tmp_path / "none.toml").write_text("")
     environment = {
         "GLEICHTAKT_DATABASE_URL": database_url,
         "GLEICHTAKT_DATA_DIR": str(tmp_path / "data"),

@@ -104,10 +104,42 @@ async def test_wrong_use_ends_with_2(bare: Run, words: tuple[str, ...]) -> None:
     assert (await bare(*words)).status == 2
 
 
-async def test_a_wrong_setting_ends_with_2_and_is_named(bare: Run) -> None:
-    ended = await bare("migrate", GLEICHTAKT_LISTEN="nowhere")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LISTEN", "nowhere"),
+        ("LISTEN", "127.0.0.1:99999"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("WORKER_SLOTS", "many"),
+        ("WORKER_SLOTS", "0"),
+        ("LEASE_SECONDS", "121"),
+    ],
+)
+async def test_a_wrong_setting_ends_with_2_and_is_named(bare: Run, name: str, value: str) -> None:
+    ended = await bare("migrate", **{f"GLEICHTAKT_{name}": value})
     assert ended.status == 2
-    assert "listen" in ended.err
+    assert f"GLEICHTAKT_{name}" in ended.err
+    assert "→ It takes: " in ended.err
+
+
+async def test_a_settings_file_is_read_and_its_mistakes_are_told(bare: Run, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    for text, said in (("nonsense", "no valid TOML"), ("lissten = 1", "«lissten»"), ("log_level = 'loud'", "log_level")):
+        file.write_text(text)
+        ended = await bare("migrate", GLEICHTAKT_CONFIG=str(file))
+        assert ended.status == 2
+        assert said in ended.err
+    file.unlink()
+    assert "own.toml" in (await bare("migrate", GLEICHTAKT_CONFIG=str(file))).err
+
+
+async def test_a_folder_that_cannot_be_used_is_told_without_a_trace(bare: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = await bare("status", GLEICHTAKT_DATABASE_URL="", GLEICHTAKT_DATA_DIR=str(tmp_path / "file" / "data"))
+    assert ended.status == 1
+    assert "[command.file_refused]" in ended.err
+    assert "Traceback" not in ended.err
 
 
 async def test_a_database_that_does_not_answer_is_told_with_a_remedy(bare: Run) -> None:

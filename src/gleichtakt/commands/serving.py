@@ -6,6 +6,7 @@ import asyncio
 import errno
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import uvicorn
 
 from gleichtakt import __version__
 from gleichtakt.commands.opening import COMMAND, WEB, WORKER, Here, attended, keep_beating, opened
-from gleichtakt.commands.telling import DONE, either, language_here, say, say_json
+from gleichtakt.commands.telling import DONE, either, language_here, paint, progress, say, say_json
 from gleichtakt.errors import Permanent, Scope
 from gleichtakt.onboarding.first_start import ADMIN, Made, first_start
 from gleichtakt.settings import Settings
@@ -58,6 +59,8 @@ async def serve(settings: Settings, *, web: bool, worker: bool, as_json: bool) -
     stop = stop_on_signals()
     async with running(settings, stop, web=web, worker=worker) as served:
         announce(served, as_json=as_json)
+        if not as_json and sys.stdout.isatty():
+            say(paint(either("Strg-C beendet.", "Ctrl-C ends it."), "faint"))
         await stop.wait()
     return DONE
 
@@ -70,6 +73,10 @@ async def running(settings: Settings, stop: asyncio.Event, *, web: bool = True, 
         host, port = listening.getsockname()[:2]
         settings = replace(settings, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     application = WORKER if worker else WEB if web else COMMAND
+    if not settings.database_url and not (settings.data_path / "postgres").exists():
+        progress(
+            either(f"Die Datenbank wird in {settings.data_path} eingerichtet …", f"Making the database in {settings.data_path} …")
+        )
     async with opened(settings, application=application, pool=10, upgrade=True) as here:
         made = await first_start(here.database, settings, language=language_here())
         async with asyncio.TaskGroup() as group:

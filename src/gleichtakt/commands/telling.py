@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, TextIO
 
 from gleichtakt.errors import Language, Permanent, Scope, Throttled, Trouble
-from gleichtakt.settings import BadSetting, Settings, load
+from gleichtakt.settings import Settings, load
 
 DONE: Final = 0
 PROBLEMS: Final = 1
@@ -131,8 +131,8 @@ def command(work: Callable[[Settings], Coroutine[Any, Any, int]], *, as_json: bo
 
     try:
         settings = load(os.environ)
-    except BadSetting as wrong:
-        say(f"{either('Einstellung', 'setting')}: {wrong}", sys.stderr)
+    except Permanent as wrong:
+        complain((wrong,), as_json=as_json)
         return USAGE
     configure(settings, is_service=is_service)
     try:
@@ -142,7 +142,7 @@ def command(work: Callable[[Settings], Coroutine[Any, Any, int]], *, as_json: bo
     except Faults as faults:
         complain(faults.troubles, as_json=as_json)
     except Exception as failed:
-        troubles = _troubles(failed) or (_bug(failed, is_service=is_service),)
+        troubles = _troubles(failed) or _refusal(failed) or (_bug(failed, is_service=is_service),)
         complain(troubles, as_json=as_json)
     return PROBLEMS
 
@@ -155,6 +155,13 @@ def _troubles(failed: Exception) -> tuple[Trouble, ...]:
     return _leaves(troubles) if rest is None and troubles is not None else ()
 
 
+def _refusal(failed: Exception) -> tuple[Trouble, ...]:
+    """Give the sentence for a file or folder that the system refuses."""
+    if not isinstance(failed, OSError) or not isinstance(failed.filename, (str, bytes)) or not failed.strerror:
+        return ()
+    return (Permanent("command.file_refused", Scope.ACCOUNT, file=os.fsdecode(failed.filename), reason=failed.strerror),)
+
+
 def _bug(failed: Exception, *, is_service: bool) -> Trouble:
     """Turn what should not have happened into a sentence. The trace goes to the log: of a service, or with `debug`."""
     import structlog
@@ -164,8 +171,9 @@ def _bug(failed: Exception, *, is_service: bool) -> Trouble:
     inner: BaseException = failed
     while isinstance(inner, BaseExceptionGroup):
         inner = inner.exceptions[0]
-    frame = traceback.extract_tb(inner.__traceback__)[-1]
-    place = f"{frame.filename.rpartition('gleichtakt/')[2]}:{frame.lineno}"
+    frames = traceback.extract_tb(inner.__traceback__)
+    frame = next((one for one in reversed(frames) if "/gleichtakt/" in one.filename), frames[-1])
+    place = f"{frame.filename.rpartition('/gleichtakt/')[2]}:{frame.lineno}"
     return Permanent("command.bug", Scope.ACCOUNT, error=type(inner).__name__, place=place)
 
 

@@ -33,6 +33,30 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="Check path and rights; `-` reads standard input.",
         remedy_de="Pfad und Rechte prüfen; `-` liest die Standardeingabe.",
     ),
+    "command.file_refused": sentence(
+        en="The system refuses {file}: {reason}.",
+        de="Das System verweigert {file}: {reason}.",
+        remedy_en="Check path, owner and rights; GLEICHTAKT_DATA_DIR names the folder for all data.",
+        remedy_de="Pfad, Besitzer und Rechte prüfen; GLEICHTAKT_DATA_DIR nennt den Ordner für alle Daten.",
+    ),
+    "command.setting_file": sentence(
+        en="The settings in {file} are no valid TOML: {reason}.",
+        de="Die Einstellungen in {file} sind kein gültiges TOML: {reason}.",
+        remedy_en='Write one setting per line, such as listen = "127.0.0.1:8080".',
+        remedy_de='Eine Einstellung je Zeile schreiben, etwa listen = "127.0.0.1:8080".',
+    ),
+    "command.setting_unknown": sentence(
+        en="{file} sets «{name}», which is no setting.",
+        de="{file} setzt «{name}»; diese Einstellung gibt es nicht.",
+        remedy_en="Known are {known}.",
+        remedy_de="Bekannt sind {known}.",
+    ),
+    "command.setting_value": sentence(
+        en="The setting {name} ({variable}) has a value it cannot take.",
+        de="Die Einstellung {name} ({variable}) hat einen unzulässigen Wert.",
+        remedy_en="It takes: {wanted}",
+        remedy_de="Zulässig ist: {wanted}",
+    ),
     "command.no_such_connection": sentence(
         en="No connection is called «{name}».",
         de="Keine Verbindung heißt «{name}».",
