@@ -1,7 +1,7 @@
 """Random histories of an application and its calendars, and what must hold at their end.
 
-A history is a list of steps over one resource and one or two links. `Model` keeps what people did since all sides were
-last in step, and says what may stand there afterwards: an edit of one side survives; of two edits of one field the
+A history is a list of steps over one resource and one or two links. `History` keeps what people did since all sides were
+last in step, and says what may stand there afterwards: an edit of one side survives; of two edits of one part the
 winner's; an edit against a deletion follows the rule `app_first`.
 """
 
@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import UUID
 
 from sqlalchemy import text
-from tests.engine import Engine, meeting, moment
+from tests.engine import Engine
 from tests.simulation.breaking import BreakingDatabase, Crash
+from tests.simulation.content import PATTERN, edited, new_event, parts_of, token_of, touched
 
-from gleichtakt.model.event import Event, Override, Series
-from gleichtakt.model.point import Day, wall_of, with_wall
-from gleichtakt.model.recurrence import occurrence_event
+from gleichtakt.model.event import Series
 from gleichtakt.store import holds
 from gleichtakt.store.passes import encode
-from gleichtakt.sync.flat import flatten
 from gleichtakt.worker.loop import work
 
 POLICY: Mapping[str, Any] = {
@@ -35,15 +33,30 @@ POLICY: Mapping[str, Any] = {
     "delete_grace_minutes": 0,
     "private_events": "as_normal",
     "outbound_private": "normal",
+    "attendees": "write",
 }
-FIELDS = ("title", "description", "location", "time")
+
+
+OVER = (
+    "update link set due = now() where lane_id = any(:ids) and state not in ('paused', 'disconnected')",
+    "update pairing set retry_at = null, writes = '[]' where resource_id = :resource_id",
+    "update observed set retry_at = now() where resource_id = :resource_id and retry_at is not null",
+    "update lane set due = now(), paused_until = null where id = any(:ids) and owner is null",
+)
 
 
 class Remote(Protocol):
     """One calendar as others see and handle it."""
 
+    @property
+    def lane_id(self) -> UUID:
+        """Say which lane works on it."""
+
     async def content(self) -> dict[str, Series]:
         """Give what stands there by href."""
+
+    def as_stored(self, series: Series) -> Series:
+        """Say how this calendar holds an event of ours."""
 
     async def put(self, series: Series) -> str:
         """Someone else creates."""
@@ -60,13 +73,13 @@ class Remote(Protocol):
     async def calm(self) -> None:
         """Stop all tricks."""
 
-    def mails(self) -> int:
+    async def mails(self) -> int:
         """Count the mails that would have gone out."""
 
-    def writes(self) -> int:
+    async def writes(self) -> int:
         """Count the writes since `forget`."""
 
-    def forget(self) -> None:
+    async def forget(self) -> None:
         """Forget the calls so far."""
 
 
@@ -83,102 +96,99 @@ TROUBLES = (
     "cursor refused",
     "notification repeated",
     "fetch fails",
+    "objects passed over",
+    "one object refused",
+    "asked to wait",
+    "garbage",
 )
 
 
-@dataclass
-class Deed:
-    """What one side did to one field of an event since all were in step: the values in order."""
-
-    app: list[Any] = field(default_factory=list)
-    remote: list[Any] = field(default_factory=list)
+APP = -1  # who edited, beside the numbers of the remotes
 
 
 @dataclass
 class History:
-    """One history under way."""
+    """One history under way.
+
+    deeds: (token, part) -> who made it what, in order, since all were in step. deleted: token -> who deleted it.
+    """
 
     engine: Engine
     database: BreakingDatabase
-    remotes: list[Remote]
+    remotes: Sequence[Remote]
     made: int = 0
-    keys: dict[str, str] = field(default_factory=dict)  # token of an event -> how it was born
-    deeds: dict[tuple[str, str], Deed] = field(default_factory=lambda: defaultdict(Deed))
-    app_deleted: set[str] = field(default_factory=set)
-    remote_deleted: set[str] = field(default_factory=set)
+    born: set[str] = field(default_factory=set)  # tokens of events made since all were in step
+    alive: set[str] = field(default_factory=set)
+    deeds: dict[tuple[str, str], list[tuple[int, Any]]] = field(default_factory=lambda: defaultdict(list))
+    deleted: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     # --- what people do ------------------------------------------------------------------------------------------
 
     def _new(self, kind: str) -> Series:
         self.made += 1
         token = f"e{self.made}"
-        days = self.made % 20 + 1
-        series = meeting(f"{token} title", days=days, uid=f"{token}@{self.engine.resource_id}")
-        if kind == "all-day":
-            day = moment(days).wall.date()
-            series = replace(series, event=replace(series.event, start=Day(day), end=Day(day + timedelta(days=2))))
-        if kind == "series":
-            series = replace(series, rrule="FREQ=WEEKLY;COUNT=6")
-        if kind == "daily":
-            series = replace(series, rrule="FREQ=DAILY;COUNT=9")
-        self.keys[token] = kind
-        return series
+        self.born.add(token)
+        self.alive.add(token)
+        return new_event(kind, token, self.made, f"{token}@{self.engine.resource_id}")
 
-    async def app_creates(self, kind: str) -> None:
-        """The application books."""
-        await self.engine.put(self._new(kind))
+    def _note(self, who: int, before: Series, after: Series) -> None:
+        for part, value in touched(before, after).items():
+            self.deeds[token_of(before), part].append((who, value))
 
-    async def remote_creates(self, index: int, kind: str) -> None:
-        """Somebody books in a calendar."""
-        await self.remotes[index].put(self._new(kind))
+    async def creates(self, who: int, kind: str) -> None:
+        """Somebody books."""
+        if who == APP:
+            await self.engine.put(self._new(kind))
+        else:
+            await self.remotes[who].put(self._new(kind))
 
-    async def app_edits(self, which: int, what: str, value: str) -> None:
-        """The application changes an event."""
-        rows = await self.engine.ours()
-        if not rows:
-            return
-        row = rows[which % len(rows)]
-        changed = edited(row.series, what, value)
-        if changed is None:
-            return
-        self.deeds[token_of(row.series), _field(what)].app.append(reading(changed, what))
-        await self.engine.put(changed, row.id)
-
-    async def remote_edits(self, index: int, which: int, what: str, value: str) -> None:
-        """Somebody changes an event in a calendar."""
-        there = await self.remotes[index].content()
+    async def edits(self, who: int, which: int, what: str, value: str) -> None:
+        """Somebody changes an event as it stands on this side, if there is any and it has such a thing."""
+        there = await self._content(who)
         if not there:
             return
-        href = sorted(there)[which % len(there)]
-        changed = edited(there[href], what, value)
+        name = sorted(there)[which % len(there)]
+        changed = edited(there[name], what, value)
         if changed is None:
             return
-        self.deeds[token_of(changed), _field(what)].remote.append(reading(changed, what))
-        await self.remotes[index].change(href, changed)
+        if who == APP:
+            await self.engine.put(changed, UUID(name))
+        else:
+            await self.remotes[who].change(name, changed)
+        self._note(who, there[name], (await self._content(who))[name])
 
-    async def app_deletes(self, which: int) -> None:
-        """The application deletes an event."""
-        rows = await self.engine.ours()
-        if rows:
-            row = rows[which % len(rows)]
-            self.app_deleted.add(token_of(row.series))
-            await self.engine.delete(row.id)
+    async def deletes(self, who: int, which: int) -> None:
+        """Somebody deletes an event on this side, if there is any."""
+        there = await self._content(who)
+        if not there:
+            return
+        name = sorted(there)[which % len(there)]
+        self._forget_deeds(who, token_of(there[name]))
+        if who == APP:
+            await self.engine.delete(UUID(name))
+        else:
+            await self.remotes[who].drop(name)
 
-    async def remote_deletes(self, index: int, which: int) -> None:
-        """Somebody deletes an event in a calendar."""
-        there = await self.remotes[index].content()
-        if there:
-            href = sorted(there)[which % len(there)]
-            self.remote_deleted.add(token_of(there[href]))
-            await self.remotes[index].drop(href)
+    async def _content(self, who: int) -> dict[str, Series]:
+        """Give the events on a side by the name they have there."""
+        if who == APP:
+            return {str(row.id): row.series for row in await self.engine.ours()}
+        return await self.remotes[who].content()
+
+    def _forget_deeds(self, who: int, token: str) -> None:
+        """Note a deletion: what the same one edited before counts no more."""
+        self.deleted[token].add(who)
+        for (edited_token, _), deeds in self.deeds.items():
+            if edited_token == token:
+                deeds[:] = [deed for deed in deeds if deed[0] != who]
 
     # --- what we do ----------------------------------------------------------------------------------------------
 
     async def passes(self, crash_at: int | None = None) -> None:
         """Make the passes that are due; the process dies at a border of a transaction where asked to."""
-        await self.engine.make_due()
+        lane_ids = [remote.lane_id for remote in self.remotes]
+        await self._make_due(lane_ids)
         self.database.arm(crash_at)
-        lane_ids = [tie.lane_id for tie in self.engine.ties]
         running = asyncio.create_task(work(self.database, self.engine.settings, self.engine.box, once=True, lane_ids=lane_ids))
         died = asyncio.create_task(self.database.died.wait())
         await asyncio.wait({running, died}, return_when=asyncio.FIRST_COMPLETED)
@@ -196,6 +206,13 @@ class History:
                     {"ids": lane_ids},
                 )
 
+    async def _make_due(self, lane_ids: list[UUID]) -> None:
+        """Let every pause and interval of this history be over."""
+        given = {"ids": lane_ids, "resource_id": self.engine.resource_id}
+        async with self.database.begin() as connection:
+            for over in OVER:
+                await connection.execute(text(over), given)
+
     async def decide_holds(self, *, approve: bool = True) -> bool:
         """A person decides what is held; say whether there was anything."""
         open_holds = await self.engine.rows(
@@ -212,13 +229,19 @@ class History:
         for remote in self.remotes:
             await remote.calm()
         for _ in range(12):
-            for remote in self.remotes:
-                remote.forget()
+            await self._forget()
             await self.passes()
             held = await self.decide_holds()
-            if not held and not any(remote.writes() for remote in self.remotes) and await self._in_step():
+            if not held and not await self._writes() and await self._in_step():
                 return
         raise AssertionError(f"does not come to rest: {await self._state()}")
+
+    async def _forget(self) -> None:
+        for remote in self.remotes:
+            await remote.forget()
+
+    async def _writes(self) -> int:
+        return sum([await remote.writes() for remote in self.remotes])
 
     async def _in_step(self) -> bool:
         found = await self.engine.rows(
@@ -243,121 +266,73 @@ class History:
     async def check(self) -> None:
         """Come to rest and look at everything."""
         await self.settle()
-        ours = {token_of(row.series): row.series for row in await self.engine.ours()}
-        assert len(ours) == len(await self.engine.ours()), "a duplicate on our side"
+        rows = await self.engine.ours()
+        ours = {token_of(row.series): row.series for row in rows}
+        assert len(ours) == len(rows), f"a duplicate on our side: {[row.series.event.title for row in rows]}"
         for remote in self.remotes:
             there = await remote.content()
             by_token = {token_of(series): series for series in there.values()}
             assert len(by_token) == len(there), f"a duplicate there: {sorted(there)}"
             assert by_token.keys() == ours.keys(), (sorted(by_token), sorted(ours))
             for token, series in ours.items():
-                assert comparable(series) == comparable(by_token[token]), token
-            assert not remote.mails(), "a mail would have gone out"
+                assert not (differs := touched(remote.as_stored(series), by_token[token])), f"{token}: {differs} there"
+            assert not await remote.mails(), "a mail would have gone out"
+        self._check_deletions(ours)
         self._check_edits(ours)
         await self._check_quiet()
         self.deeds.clear()
-        self.app_deleted.clear()
-        self.remote_deleted.clear()
-        self.keys = {token: kind for token, kind in self.keys.items() if token in ours}
+        self.deleted.clear()
+        self.born.clear()
+        self.alive = set(ours)
+
+    def _check_deletions(self, ours: Mapping[str, Series]) -> None:
+        """Nobody's event vanishes without a deletion; what was deleted, and edited by nobody else, is gone."""
+        vanished = self.alive - ours.keys() - self.deleted.keys()
+        assert not vanished, f"{vanished} vanished although nobody deleted them"
+        for token in self.deleted.keys() & ours.keys():
+            assert APP not in self.deleted[token], f"{token} is back although the application deleted it"
+            editors = {who for (edited_token, _), deeds in self.deeds.items() if edited_token == token for who, _ in deeds}
+            assert token in self.born or editors - self.deleted[token], f"{token} is back although it was deleted there"
 
     def _check_edits(self, ours: Mapping[str, Series]) -> None:
-        """No edit of one side alone is lost; nobody's event vanishes without a deletion."""
-        vanished = self.keys.keys() - ours.keys() - self.app_deleted - self.remote_deleted
-        assert not vanished, f"{vanished} vanished although nobody deleted them"
-        for (token, what), deed in self.deeds.items():
-            if token not in ours:
+        """No edit of one side alone is lost; where several edited one part, it is as one of them left it."""
+        for (token, part), deeds in self.deeds.items():
+            if token not in ours or not deeds or self._hangs_on_others(token, part, deeds[0][0]):
                 continue
-            now = reading(ours[token], what)
-            if deed.app and not deed.remote:
-                assert now == deed.app[-1], f"{token}.{what}: the application's edit is lost"
-            elif deed.remote and not deed.app:
-                assert now in deed.remote, f"{token}.{what}: the calendar's edit is lost"
-            elif deed.app:
-                assert now in (deed.app[-1], *deed.remote), f"{token}.{what}: {now} is nobody's edit"
+            edited_by_one = len({who for who, _ in deeds}) == 1
+            may_stand = deeds[-1:] if edited_by_one else deeds
+            standing = {who: self._standing(who, ours[token], part) for who, _ in may_stand}
+            assert any(standing[who] == value for who, value in may_stand), f"{token}: {part} of {deeds} is lost: {standing}"
+
+    def _standing(self, who: int, series: Series, part: str) -> Any:
+        """Give a part of ours as the one who edited it would see it."""
+        return parts_of(series if who == APP else self.remotes[who].as_stored(series)).get(part)
+
+    def _hangs_on_others(self, token: str, part: str, who: int) -> bool:
+        """Say whether somebody else edited what this part is counted from, or what is counted from it."""
+        if part != PATTERN and not part.startswith("occurrence"):
+            return False
+        return any(
+            other != who
+            for (edited_token, edited_part), deeds in self.deeds.items()
+            if edited_token == token and (edited_part == PATTERN or part == PATTERN) and edited_part != part
+            for other, _ in deeds
+        )
 
     async def _check_quiet(self) -> None:
         """One more pass writes nothing on any side."""
         versions = await self.engine.rows(
             "select id, version from series where resource_id = :id order by id", id=self.engine.resource_id
         )
-        for remote in self.remotes:
-            remote.forget()
+        await self._forget()
         await self.passes()
-        assert not any(remote.writes() for remote in self.remotes), "a pass without changes wrote"
+        assert not await self._writes(), "a pass without changes wrote"
         assert versions == await self.engine.rows(
             "select id, version from series where resource_id = :id order by id", id=self.engine.resource_id
         )
 
 
-def token_of(series: Series) -> str:
-    """Give the name a test gave an event: the first word of its title, which every calendar keeps."""
-    return series.event.title.split()[0]
-
-
-def _field(what: str) -> str:
-    return what if what in FIELDS else "occurrences"
-
-
-def reading(series: Series, what: str) -> Any:
-    """Give what a test compares of a field."""
-    if what == "time":
-        return str((series.event.start, series.event.end))
-    if what in FIELDS:
-        return getattr(series.event, what)
-    return "any"
-
-
-def comparable(series: Series) -> dict[str, Any]:
-    """Give the fields that every side must agree on; UIDs may differ where a system chooses its own."""
-    return {key: value for key, value in flatten(series).items() if not key.startswith("uid")}
-
-
-def edited(series: Series, what: str, value: str) -> Series | None:
-    """Give a series with one thing changed; None where it has no such thing."""
-    event = series.event
-    if what == "time":
-        by = timedelta(minutes=15 * (len(value) + hash_of(value) % 7 + 1))
-        if isinstance(event.start, Day):
-            by = timedelta(days=1)
-        if series.is_recurring:
-            return None  # moving a whole series is a story of its own
-        return replace(series, event=moved(event, by))
-    if what == "title":
-        return replace(series, event=replace(event, title=f"{token_of(series)} {value}".replace("\n", " ")))
-    if what in ("description", "location"):
-        return replace(series, event=replace(event, **{what: value}))
-    if not series.is_recurring:
-        return None
-    slot = with_wall(event.start, wall_of(event.start) + (timedelta(days=7) if "WEEKLY" in series.rrule else timedelta(days=2)))
-    if what == "exdate":
-        if slot in series.exdate:
-            return None
-        overrides = tuple(override for override in series.overrides if override.recurrence_id != slot)
-        return replace(series, exdate=(*series.exdate, slot), overrides=overrides)
-    if what == "override":
-        if slot in series.exdate:
-            return None
-        changed = replace(moved(occurrence_event(event, slot), timedelta(minutes=30)), title=f"moved {value}")
-        kept = tuple(override for override in series.overrides if override.recurrence_id != slot)
-        return replace(series, overrides=(*kept, Override(slot, changed)))
-    return None
-
-
-def hash_of(value: str) -> int:
-    """Give a small number that a text always gives."""
-    return sum(value.encode())
-
-
-def moved(event: Event, by: timedelta) -> Event:
-    """Give an event at another time."""
-    return replace(
-        event,
-        start=with_wall(event.start, wall_of(event.start) + by),
-        end=with_wall(event.end, wall_of(event.end) + by),
-    )
-
-
-async def begin_history(engine: Engine, database: BreakingDatabase, remotes: list[Remote]) -> History:
+async def begin_history(engine: Engine, database: BreakingDatabase, remotes: Sequence[Remote]) -> History:
     """Begin a history over an engine whose links are tied."""
     for name, value in POLICY.items():
         async with database.begin() as connection:

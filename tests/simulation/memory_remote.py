@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from tests.engine import Tie
 
 from gleichtakt.model.document import read_series, series_document
 from gleichtakt.model.event import Series
-from gleichtakt.simulators.memory import Fault
+from gleichtakt.simulators.memory import Fault, Simulator
+from gleichtakt.simulators.memory.variants import VARIANTS, stored
 
 FAULTS: dict[str, Fault] = {
     "create applied, answer lost": Fault("lost", "create", effect=True),
@@ -23,6 +25,10 @@ FAULTS: dict[str, Fault] = {
     "cursor refused": Fault("cursor", "changes"),
     "notification repeated": Fault("repeat", "changes", effect=True),
     "fetch fails": Fault("failure", "fetch"),
+    "objects passed over": Fault("cap", "fetch", count=1, effect=True),
+    "one object refused": Fault("unreadable", "changes", effect=True),
+    "asked to wait": Fault("throttle", "changes", seconds=120),
+    "garbage": Fault("garbage", "changes", effect=True),
 }
 
 
@@ -33,12 +39,21 @@ class MemoryRemote:
     tie: Tie
 
     @property
-    def _simulator(self):  # type: ignore[no-untyped-def]
+    def lane_id(self) -> UUID:
+        """Say which lane works on it."""
+        return self.tie.lane_id
+
+    @property
+    def _simulator(self) -> Simulator:
         return self.tie.engine.simulator
 
     async def content(self) -> dict[str, Series]:
         """Give what stands there by href."""
         return {thing.href: read_series(thing.document) for thing in self.tie.things}
+
+    def as_stored(self, series: Series) -> Series:
+        """Say how this calendar holds an event of ours."""
+        return read_series(stored(VARIANTS[self.tie.variant or "exact"], series_document(series)))
 
     async def put(self, series: Series) -> str:
         """Someone else creates."""
@@ -63,17 +78,17 @@ class MemoryRemote:
         """Stop all tricks."""
         self._simulator.faults.clear()
 
-    def mails(self) -> int:
+    async def mails(self) -> int:
         """Count the mails."""
         return len(self._simulator.outbox)
 
-    def writes(self) -> int:
+    async def writes(self) -> int:
         """Count the writes on this calendar."""
         return sum(
             entry["verb"] in ("create", "update", "delete") and entry["calendar"] == self.tie.calendar
             for entry in self._simulator.ledger
         )
 
-    def forget(self) -> None:
+    async def forget(self) -> None:
         """Forget the calls so far."""
         self._simulator.forget_calls()

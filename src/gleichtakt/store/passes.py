@@ -471,20 +471,45 @@ on conflict (resource_id, link_id, series_id) do update set href = excluded.href
 """)
 
 
+async def hold_still(connection: AsyncConnection, link: LinkRow, series_ids: Iterable[UUID]) -> None:
+    """Keep series of ours from moving on until the transaction ends.
+
+    Who changes a series locks it, counts its version up and marks its pairings, in this order. After this call a
+    comparison with its version says the truth, and a mark that comes later is not wiped away.
+    """
+    await connection.execute(
+        text("""select from series where resource_id = :resource_id and id = any(cast(:ids as uuid[])) order by id for share"""),
+        {"resource_id": link.resource_id, "ids": list(series_ids)},
+    )
+
+
 async def settle(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Record what both sides now agree on; a pairing stays stale where our series moved on meanwhile."""
     if rows:
         await connection.execute(_SETTLE, rows)
 
 
-async def in_step(connection: AsyncConnection, link: LinkRow, series_ids: Sequence[UUID]) -> None:
-    """Note that there is nothing to do for these pairings as both sides stand."""
-    if series_ids:
+async def in_step(connection: AsyncConnection, link: LinkRow, pairs: Sequence[PairRow]) -> None:
+    """Note that there is nothing to do for these pairings as both sides stood when they were read.
+
+    What moved on or was decided by a person since then stays stale. The series must be held still.
+    """
+    if pairs:
         await connection.execute(
-            text("""update pairing set stale = false, attempt = 0, retry_at = null, verdict = '', problem_code = '',
-                      state = case when state <> 'parked' then state when href is null then 'open' else 'linked' end
-                    where resource_id = :resource_id and link_id = :link_id and series_id = any(cast(:ids as uuid[])) and intent is null"""),
-            {"resource_id": link.resource_id, "link_id": link.id, "ids": list(series_ids)},
+            text("""update pairing p set stale = false, attempt = 0, retry_at = null, verdict = '', problem_code = '',
+                      state = case when p.state <> 'parked' then p.state when p.href is null then 'open' else 'linked' end
+                    from unnest(cast(:ids as uuid[]), cast(:versions as bigint[]), cast(:verdicts as text[]))
+                         as given(id, version, verdict)
+                    left join series s on s.resource_id = :resource_id and s.id = given.id
+                    where p.resource_id = :resource_id and p.link_id = :link_id and p.series_id = given.id and p.intent is null
+                      and s.version is not distinct from given.version and p.verdict = given.verdict"""),
+            {
+                "resource_id": link.resource_id,
+                "link_id": link.id,
+                "ids": [pair.series_id for pair in pairs],
+                "versions": [pair.version for pair in pairs],
+                "verdicts": [pair.verdict for pair in pairs],
+            },
         )
 
 
@@ -508,17 +533,21 @@ async def planned(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[st
 
 
 async def unpair(connection: AsyncConnection, link: LinkRow, series_id: UUID, *, forget: bool) -> None:
-    """Let go of a copy that no longer exists; *forget* drops the row, else it is planned again as «no copy there»."""
+    """Let go of a copy that no longer exists; it is planned again as «no copy there».
+
+    forget: drop the row, unless our series has come back to life. The series must be held still.
+    """
     given = {"resource_id": link.resource_id, "link_id": link.id, "series_id": series_id}
     where = "where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"
     if forget:
-        await connection.execute(text(f"delete from pairing {where}"), given)
-    else:
-        await connection.execute(
-            text(f"""update pairing set href = null, etag = '', base_ours = null, base_theirs = null, intent = null,
-                     hold_id = null, verdict = '', stale = true, made_by_us = false, state = 'open' {where}"""),
-            given,
-        )
+        lives = """exists (select from series s where s.resource_id = pairing.resource_id and s.id = pairing.series_id
+                           and s.deleted_at is null)"""
+        await connection.execute(text(f"delete from pairing {where} and not {lives}"), given)
+    await connection.execute(
+        text(f"""update pairing set href = null, etag = '', base_ours = null, base_theirs = null, intent = null,
+                 hold_id = null, verdict = '', stale = true, made_by_us = false, state = 'open' {where}"""),
+        given,
+    )
 
 
 async def forget_observed(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> None:
@@ -620,12 +649,24 @@ async def drop_intents(connection: AsyncConnection, link: LinkRow, series_ids: S
 
 
 async def postpone(
-    connection: AsyncConnection, link: LinkRow, series_id: UUID, *, retry_at: datetime | None, state: str, code: str
+    connection: AsyncConnection,
+    link: LinkRow,
+    series_id: UUID,
+    *,
+    retry_at: datetime | None,
+    state: str,
+    code: str,
+    version: int | None = None,
 ) -> None:
-    """Put a pairing aside after a trouble: until a time, or (`parked`) until either side changes."""
+    """Put a pairing aside after a trouble: until a time, or (`parked`) until either side changes.
+
+    version: of our series that met the trouble; a later one is planned at once. The series must be held still.
+    """
     await connection.execute(
-        text("""update pairing set retry_at = :retry_at, problem_code = :code, intent = null,
-                  state = :state, stale = cast(:stale as boolean)
+        text("""update pairing set retry_at = :retry_at, problem_code = :code, intent = null, state = :state,
+                  stale = cast(:stale as boolean) or exists (
+                    select from series s where s.resource_id = pairing.resource_id and s.id = pairing.series_id
+                      and s.version <> cast(:version as bigint))
                 where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
         {
             "resource_id": link.resource_id,
@@ -635,16 +676,28 @@ async def postpone(
             "code": code,
             "state": state,
             "stale": retry_at is not None,
+            "version": version,
         },
     )
 
 
 async def set_aside(
-    connection: AsyncConnection, link: LinkRow, series_id: UUID, state: str, *, until: datetime | None = None
+    connection: AsyncConnection,
+    link: LinkRow,
+    series_id: UUID,
+    state: str,
+    *,
+    until: datetime | None = None,
+    version: int | None = None,
 ) -> None:
-    """Let a pairing rest in a state: `conflict` and `unlinked` until somebody acts, any other until a time."""
+    """Let a pairing rest in a state: `conflict` and `unlinked` until somebody acts, any other until a time.
+
+    version: of our series as it was looked at; a later one is planned at once. The series must be held still.
+    """
     await connection.execute(
-        text("""update pairing set state = :state, retry_at = :until, stale = cast(:stale as boolean), verdict = ''
+        text("""update pairing set state = :state, retry_at = :until, verdict = '', stale = cast(:stale as boolean) or exists (
+                  select from series s where s.resource_id = pairing.resource_id and s.id = pairing.series_id
+                    and s.version <> cast(:version as bigint))
                 where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
         {
             "resource_id": link.resource_id,
@@ -653,6 +706,7 @@ async def set_aside(
             "state": state,
             "until": until,
             "stale": until is not None,
+            "version": version,
         },
     )
 

@@ -238,10 +238,18 @@ async def hold_actions(
             "verbs": [verb for _, verb in classes],
         },
     )
+    await connection.execute(  # none may move on unnoticed while it is marked as waiting; see `passes.hold_still`
+        text("""select from series where resource_id = :resource_id
+                  and id in (select series_id from hold_action where hold_id = :hold_id) order by id for share"""),
+        {"hold_id": hold_id, "resource_id": link.resource_id},
+    )
     found = await connection.execute(
-        text("""with kept as (select number, series_id from hold_action where hold_id = :hold_id),
+        text("""with kept as (select h.number, h.series_id, coalesce(s.version, 0) <> coalesce((a.action->>'version')::bigint, 0) as moved
+                              from hold_action h join plan_action a on a.plan_id = :plan_id and a.number = h.number
+                              left join series s on s.resource_id = :resource_id and s.id = h.series_id
+                              where h.hold_id = :hold_id),
                 marked as (update plan_action a set state = 'held' from kept where a.plan_id = :plan_id and a.number = kept.number),
-                waiting as (update pairing p set hold_id = :hold_id, stale = false, verdict = '' from kept
+                waiting as (update pairing p set hold_id = :hold_id, stale = kept.moved, verdict = '' from kept
                             where p.resource_id = :resource_id and p.link_id = :link_id and p.series_id = kept.series_id)
                 update hold set count = (select count(*) from kept) where id = :hold_id returning count"""),
         {"hold_id": hold_id, "plan_id": plan_id, "resource_id": link.resource_id, "link_id": link.id},

@@ -125,6 +125,7 @@ async def record(work: Pass, done: Sequence[Done]) -> None:
     link = work.link
     kept = [item for item in done if item.stored is not None]
     async with work.writing(lazily=True) as connection:
+        await passes.hold_still(connection, link, [item.intent.series_id for item in done])
         await passes.settle(connection, [_settled(work, item) for item in kept])
         await passes.observe(connection, [_observed(work, item) for item in kept])
         for item in done:

@@ -235,7 +235,8 @@ async def _store_pairs(
             work.conflicts += len(clashes)
             return
         await records.release(connection, work.link, released)
-        await passes.in_step(connection, work.link, [row.series_id for row in quiet])
+        await passes.hold_still(connection, work.link, [row.series_id for row in (*quiet, *(row for row, _ in clashes))])
+        await passes.in_step(connection, work.link, quiet)
         await passes.planned(connection, work.link, [row.href for row, _ in outcomes if row.href])
         for row in quiet:
             if row.version is None or (row.deleted_at is not None and (row.href is None or row.gone)):
@@ -264,7 +265,7 @@ async def _store_pairs(
                 sorted(clash.fields),
                 (clash.base, clash.ours, clash.theirs),
             )
-            await passes.set_aside(connection, work.link, row.series_id, "conflict")
+            await passes.set_aside(connection, work.link, row.series_id, "conflict", version=row.version)
             work.conflicts += 1
 
 

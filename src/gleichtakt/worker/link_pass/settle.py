@@ -201,6 +201,7 @@ async def _send_batch(work: Pass, plan_id: UUID, intents: Sequence[Intent]) -> N
         await work.provider.prepare(work.calendar, updates)
     async with work.writing() as connection:
         wanted = [(intent.series_id, intent.version or None, intent.document()) for intent in intents]
+        await passes.hold_still(connection, work.link, [intent.series_id for intent in intents])
         may_go = await passes.open_intents(connection, work.link, wanted)
         skipped = [intent.number for intent in intents if intent.series_id not in may_go]
         await records.mark_actions(connection, plan_id, skipped, "skipped")
@@ -317,7 +318,16 @@ async def _read_again(work: Pass, intent: Intent, trouble: Conflict) -> None:
 
 async def _park(work: Pass, intent: Intent, trouble: Permanent) -> None:
     async with work.writing() as connection:
-        await passes.postpone(connection, work.link, intent.series_id, retry_at=None, state="parked", code=trouble.code)
+        await passes.hold_still(connection, work.link, [intent.series_id])
+        await passes.postpone(
+            connection,
+            work.link,
+            intent.series_id,
+            retry_at=None,
+            state="parked",
+            code=trouble.code,
+            version=intent.version or None,
+        )
         await records.open_problem(
             connection,
             work.link,
