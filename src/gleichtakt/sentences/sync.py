@@ -274,6 +274,19 @@ SENTENCES: dict[str, Sentence] = {
         "Herausfinden, was ihn sonst noch ändert (ein anderes Abgleichprodukt, eine Regel, ein Add-in), und es abstellen; "
         "danach erneut versuchen.",
     ),
+    "sync.listing_cut": _why(
+        "The calendar system ended its list early; what it did not name was left as it is.",
+        "Das Kalendersystem hat seine Liste vorzeitig beendet; was es nicht genannt hat, blieb unverändert.",
+        "It is asked again by itself; if it stays so, examine the connection and ask whoever runs the calendar system.",
+        "Die Abfrage wird von selbst wiederholt; bleibt es dabei, die Verbindung prüfen und den Betreiber des "
+        "Kalendersystems fragen.",
+    ),
+    "sync.stale": _why(
+        "Both sides were last known to be in step at {since}.",
+        "Dass beide Seiten übereinstimmen, war zuletzt bekannt um {since}.",
+        "Check that a worker runs and the calendar system answers; then sync this calendar now.",
+        "Prüfen, ob ein Worker läuft und das Kalendersystem antwortet; danach diesen Kalender jetzt abgleichen.",
+    ),
     "sync.clash": _why(
         "The same field was changed on both sides.",
         "Dasselbe Feld wurde auf beiden Seiten geändert.",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gleichtakt.store import freshness
+
 #: name -> (what it tells, label, query giving label value and number)
 QUERIES: Mapping[str, tuple[str, str, str]] = {
     "gleichtakt_links": ("Links by state", "state", "select state, count(*) from link group by state"),
@@ -43,11 +45,15 @@ QUERIES: Mapping[str, tuple[str, str, str]] = {
         """select '', coalesce(extract(epoch from now() - min(coalesce(last_success, created_at))), 0) from link
            where active and state not in ('paused', 'disconnected')""",
     ),
-    "gleichtakt_links_stale": (
-        "Working links without success for three minutes and three intervals",
+    "gleichtakt_links_late": (
+        "Working links that missed three of their intervals",
         "",
-        """select '', count(*) from link where active and state not in ('paused', 'disconnected')
-           and coalesce(last_success, created_at) < now() - interval '3 minutes' and due < now() - interval '3 minutes'""",
+        f"select '', count(*) from link where {freshness.IS_LATE}",
+    ),
+    "gleichtakt_links_stale": (
+        "Working links without success for an hour",
+        "",
+        f"select '', count(*) from link where {freshness.IS_STALE}",
     ),
     "gleichtakt_outbox_waiting": ("Jobs waiting in the outbox", "", "select '', count(*) from outbox"),
     "gleichtakt_webhooks_failing": (

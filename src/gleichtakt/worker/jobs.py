@@ -28,6 +28,7 @@ from gleichtakt.worker.expand_window import expand_window
 from gleichtakt.worker.retention import clean
 from gleichtakt.worker.saying import say
 from gleichtakt.worker.send_mail import send_mail
+from gleichtakt.worker.watch_freshness import watch_freshness
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +71,12 @@ async def _doctor(shop: Shop, job: Job) -> None:
 #: What the outbox may ask for; other kinds are left to processes that know them.
 HANDLERS: dict[str, Handler] = {outbox.MAIL: _mail, outbox.DOCTOR: _doctor, webhooks.TEST_JOB: _test_webhook}
 
-#: What is done now and then: the hour (UTC) of each day, and how.
-CHORES: Final[Mapping[str, tuple[int, Chore]]] = {"retention": (2, clean), "expand_window": (1, expand_window)}
+#: What is done now and then: the hour (UTC) of each day, or None for every minute, and how.
+CHORES: Final[Mapping[str, tuple[int | None, Chore]]] = {
+    "retention": (2, clean),
+    "expand_window": (1, expand_window),
+    "freshness": (None, watch_freshness),
+}
 
 
 async def serve_jobs(shop: Shop, data: Instance | None = None) -> None:
@@ -146,8 +151,10 @@ async def _do_chore(shop: Shop, taken: chores.Chore, chore: Chore, now: datetime
         await chores.finish(connection, taken, next_due, done_at=now)
 
 
-def next_at(hour: int, now: datetime) -> datetime:
-    """Give the next time at which a day's *hour* begins."""
+def next_at(hour: int | None, now: datetime) -> datetime:
+    """Give the next time at which a day's *hour* begins, or the next minute's beginning."""
+    if hour is None:
+        return now.replace(second=0, microsecond=0) + timedelta(minutes=1)
     today = now.replace(hour=hour, minute=0, second=0, microsecond=0)
     return today if today > now else today + timedelta(days=1)
 

@@ -88,7 +88,10 @@ async def sync_link(
     try:
         if link.run_id is not None or not link.first_run_done:
             await _begin(work)
-        if await _patiently(work) or link.state not in ("in_step", "degraded") or link.connection_state != "online":
+        something_done = await _patiently(work)
+        if work.is_cut:
+            raise Transient("sync.listing_cut", Scope.CALENDAR)
+        if something_done or link.state not in ("in_step", "degraded") or link.connection_state != "online":
             return await _finish(work)
         return Result(link.id, now + _interval(policy), quiet=True)
     except Trouble as trouble:
@@ -119,7 +122,7 @@ async def _pass(work: Pass) -> bool:
     if link.facts.get("policy") != (policy := digest_of(work.policy)):
         async with work.writing() as connection:
             await passes.look_at_all(connection, link)
-            link.facts["policy"] = policy
+            link.facts.update(policy=policy, interval=work.policy.interval_seconds)
             await passes.save_cursor(connection, link, {"facts": link.facts})
         moved_by_policy = link.first_run_done
     else:
@@ -132,6 +135,8 @@ async def _pass(work: Pass) -> bool:
     moved = await observe(work) or moved_by_policy
     if not moved and not link.has_work and link.first_run_done and link.run_kind != "undo":
         return work.run_id is not None  # a run that was asked for is closed all the same
+    if work.is_cut and not link.first_run_done:
+        return True  # what was not named yet may be the twin of what would be written
     await match_new(work)
     if not link.first_run_done:
         async with work.writing() as connection:
@@ -236,7 +241,7 @@ async def _fail(work: Pass, trouble: Trouble) -> Result:
             )
         failing_since = link.failing_since or work.now
         state = "auth_required" if isinstance(trouble, AuthRequired) else "error"
-        if trouble.kind == "throttled" or (trouble.kind == "transient" and work.now - failing_since < ALARM_AFTER):
+        if trouble.kind in ("throttled", "transient") and work.now - failing_since < ALARM_AFTER:
             state = "delayed"
         await passes.save_cursor(
             connection,

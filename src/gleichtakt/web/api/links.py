@@ -15,6 +15,7 @@ from gleichtakt.errors import Language
 from gleichtakt.onboarding.connect import provider_limits
 from gleichtakt.store import levels, runs
 from gleichtakt.store import links as store
+from gleichtakt.store.freshness import INTERVAL_SECONDS, freshness
 from gleichtakt.store.links import Ending, Link, links
 from gleichtakt.store.schema import link as table
 from gleichtakt.web.api.context import (
@@ -37,11 +38,15 @@ from gleichtakt.web.problems import invalid
 
 
 class Health(msgspec.Struct):
-    """How fresh a link is, judged by the last pass that proved something. lag_seconds: since then, while it should work."""
+    """How fresh a link is, judged by the last pass that proved something.
+
+    lag_seconds: since then, while it should work. freshness: late after three missed intervals, stale after an hour.
+    """
 
     last_success: datetime | None
     last_attempt: datetime | None
     lag_seconds: int | None
+    freshness: Literal["fresh", "late", "stale"] | None
     next_run: datetime | None
     failing_since: datetime | None
     problem: Words | None
@@ -108,6 +113,11 @@ class LinkEnded(msgspec.Struct):
 FIXED = ("resource_id", "connection_id", "mailbox", "calendar")
 
 
+def _freshness(row: Link) -> Literal["fresh", "late", "stale"]:
+    age = datetime.now(UTC) - (row.last_success or row.created_at)
+    return freshness(age, float(row.facts.get("interval", INTERVAL_SECONDS))).value
+
+
 def link_view(row: Link, spoken: Language) -> LinkView:
     """Show a link."""
     working = row.active and row.state not in ("paused", "disconnected")
@@ -118,6 +128,7 @@ def link_view(row: Link, spoken: Language) -> LinkView:
         row.last_success,
         row.last_attempt,
         lag,
+        _freshness(row) if working else None,
         row.due if working else None,
         row.failing_since,
         words(row.error_code, row.error_params, spoken),

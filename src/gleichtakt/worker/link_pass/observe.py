@@ -61,7 +61,8 @@ async def _read(work: Pass, since: Cursor | None) -> bool:
         if changed or page.unchanged or started or page.next not in (None, link.cursor):
             await _store_page(work, page, listing if is_listing or started else "", since)
         last = page
-    if last is None or not last.final:
+    work.is_cut = last is None or not last.final
+    if work.is_cut:
         return moved  # the provider did not say that this was all: nothing may be concluded from absence
     if is_listing:
         moved = await _conclude_listing(work, listing) or moved
