@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.caldav_world import MAILBOX, SimulatedWorld, caldav_login, series_in, simulated_world
-from tests.contract.samples import INVITED, RICH, meeting
+from tests.contract.samples import INVITED, RICH, at, meeting
 from tests.contract.suite import MARK, create, delete, held, key, update, with_title
 
 from gleichtakt.errors import Ambiguous, Conflict, Permanent, Throttled, Transient
@@ -319,3 +319,23 @@ async def test_deleting_an_invitation_declines_nothing() -> None:
         href = Href(world.put("in.ics", text.replace("SUMMARY", people).replace("meeting-1@", "in@")))
         await delete(world, Stored(href, (await held(world, href)).etag))
         assert world.simulator.outbox == []
+
+
+# --- what is stored ---------------------------------------------------------------------------------------------------
+
+
+async def test_what_icalendar_says_otherwise_is_told_as_it_will_be_read() -> None:
+    second_hour = at(25, 2, 30, month=10)
+    second_hour = replace(second_hour, wall=second_hour.wall.replace(fold=1))
+    async with simulated_world() as world:
+        plain = await create(world, meeting())
+        assert plain.series is None  # as sent
+        base = (await held(world, plain.href)).series
+        moved = replace(base, event=replace(base.event, start=second_hour, end=at(25, 3, 30, month=10)))
+        for stored in (
+            await create(world, replace(moved, uid="twice@contract.example"), 7),
+            await update(world, plain, base, moved, "start", "end"),
+        ):
+            assert stored.series is not None
+            assert stored.series == (await held(world, stored.href)).series
+            assert stored.series.event.start == at(25, 1, 30, month=10, tzid="UTC")

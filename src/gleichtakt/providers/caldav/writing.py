@@ -119,7 +119,7 @@ class Writer:
             # servers that compare strongly never accept the weak etag they gave (RFC 9110 §13.1.1)
             answer = await self._put(place, href, data, {"If-Match": held.etag.removeprefix("W/")})
         if answer.status in {200, 201, 204}:
-            return await self._stored(place, of, href, data, answer, series_in(data) or new)
+            return await self._stored(place, of, href, data, answer, new)
         if answer.status == 412:
             return await self._settle_stale(place, of, href, held, data)
         raise await self._refusal(place, answer, wire.read_conditions(answer.body), is_new=False)
@@ -248,10 +248,14 @@ class Writer:
         return chosen if chosen.startswith(place.path) else href
 
     async def _stored(self, place: Place, of: CalendarRef, href: Href, data: bytes, answer: Answer, sent: Series) -> Stored:
-        """Say what is stored: as sent when the answer carries a strong etag, else as read back (RFC 4791 §5.3.4)."""
+        """Say what is stored: as written when the answer carries a strong etag, else as read back (RFC 4791 §5.3.4).
+
+        What was written may read otherwise than what was meant: iCalendar has no word for the second of two equal hours.
+        """
         etag = wire.read_etag(answer.headers.get("ETag"))
         if etag and not etag.startswith("W/"):
-            return Stored(href, etag, None, sent.uid)
+            written = series_in(data)
+            return Stored(href, etag, None if written == sent else written, sent.uid)
         held = await self._get(place, href)
         if held is None:
             raise Transient("caldav.vanished", Scope.SERIES, host=place.host)
