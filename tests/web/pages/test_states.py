@@ -142,4 +142,4 @@ async def test_an_empty_week_leads_to_the_next_event(admin: Client, desk: Desk, 
         )
     page = (await admin.get(f"/resources/{resource}")).text
     assert "Nothing in this week." in page
-    assert "The next event begins on" in page
+    assert "Next event:" in page
