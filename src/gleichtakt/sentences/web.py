@@ -57,6 +57,12 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="Read it again, apply the change to what it is now, and send that with the new ETag.",
         remedy_de="Neu lesen, die Änderung auf den jetzigen Stand anwenden und mit dem neuen ETag senden.",
     ),
+    "web.unconditional": sentence(
+        en="Strict handling was asked for, and the change names no version it starts from.",
+        de="Strenge Prüfung ist verlangt, und die Änderung nennt keinen Stand, von dem sie ausgeht.",
+        remedy_en="Send the etag that was read as «If-Match», or «If-Match: *» for whatever is there.",
+        remedy_de="Das gelesene Etag als «If-Match» senden, oder «If-Match: *» für jeden Stand.",
+    ),
     "web.exists": sentence(
         en="The object exists already, and «If-None-Match: *» asked for a new one.",
         de="Das Objekt gibt es schon, und «If-None-Match: *» verlangt ein neues.",

@@ -24,7 +24,7 @@ from gleichtakt.web import problems
 from gleichtakt.web.api import PREFIX, feeds, health, router
 from gleichtakt.web.api.access import KeyRing
 from gleichtakt.web.api.context import Replayed, Services, replay
-from gleichtakt.web.api.description import Description
+from gleichtakt.web.api.description import Description, openapi
 from gleichtakt.web.api.events import KnownResources
 from gleichtakt.web.api.shapes import EventBody, EventShapes, read_body
 from gleichtakt.web.api.viewer import Viewer
@@ -34,7 +34,8 @@ ABOUT = (
     "Keeps the calendars of an application in two-way step with the calendars people already use. "
     "Sign in with «Authorization: Bearer <API key>». A key of every organization names the one it means with "
     "?organization_id= or the header X-Organization. Lists give {items, next}; send next as ?cursor=. "
-    "Changing requests take an Idempotency-Key, and If-Match with the etag of what was read. "
+    "Changing requests take an Idempotency-Key, and If-Match with the etag of what was read; "
+    "with «Prefer: handling=strict» they need it, and unknown fields are refused. "
     "Errors are problem documents (RFC 9457) in the language of Accept-Language (de, en)."
 )
 
@@ -58,6 +59,7 @@ def create_app(database: Database, settings: Settings, box: SecretBox) -> Litest
         route_handlers=[
             router(),
             feeds.subscribe,
+            openapi,
             *health.route_handlers,
             Router("/", route_handlers=[*pages, *login], include_in_schema=False),
         ],
@@ -84,7 +86,7 @@ def _description() -> OpenAPIConfig:
         title="Gleichtakt",
         version=__version__,
         description=ABOUT,
-        path=PREFIX,
+        path=f"{PREFIX}/docs",  # below it, whatever nobody knows is the framework's own page
         render_plugins=[Description(), Viewer()],
         use_handler_docstrings=True,
         operation_id_creator=lambda handler, _method, _path: handler.handler_name,

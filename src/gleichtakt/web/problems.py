@@ -41,6 +41,7 @@ STATUS: Mapping[str, int] = {
     "web.method_not_allowed": 405,
     "web.malformed": 400,
     "web.etag_stale": 412,
+    "web.unconditional": 428,
     "web.exists": 412,
     "web.too_large": 413,
     "web.busy": 409,
@@ -140,6 +141,15 @@ class Unconfirmed(Permanent):
         self.more = {"confirm": confirm, **hits}
 
 
+class Flawed(Permanent):
+    """Several values that are not accepted."""
+
+    def __init__(self, flaws: Sequence[Flaw]) -> None:
+        """flaws: one at least."""
+        super().__init__("web.invalid", Scope.SERIES, place=flaws[0].place, reason=flaws[0].reason)
+        self.flaws = tuple(flaws)
+
+
 def invalid(place: str, reason: str) -> Permanent:
     """Say that a value is not accepted."""
     return Permanent("web.invalid", Scope.SERIES, place=place, reason=reason)
@@ -150,7 +160,7 @@ def invalid(place: str, reason: str) -> Permanent:
 
 def on_trouble(request: Request[Any, Any, Any], trouble: Trouble) -> Response[bytes]:
     """Answer what was raised on purpose."""
-    return respond(request, trouble)
+    return respond(request, trouble, trouble.flaws if isinstance(trouble, Flawed) else ())
 
 
 def on_malformed(request: Request[Any, Any, Any], malformed: Malformed) -> Response[bytes]:

@@ -18,6 +18,7 @@ from gleichtakt.web.api import (
     settings,
 )
 from gleichtakt.web.api.access import authorized
+from gleichtakt.web.api.strict import hold_to_word
 
 PREFIX = "/api/v1"
 
@@ -40,5 +41,6 @@ def router() -> Router:
             *feeds.route_handlers,
         ],
         guards=[authorized],
+        before_request=hold_to_word,
         security=[{"bearer": []}],
     )

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 import msgspec
-from litestar import Request
+from litestar import Request, Response, get
+from litestar.enums import OpenAPIMediaType
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from gleichtakt.errors import Scope
 from gleichtakt.sync.policy import SETTINGS, Setting
 from gleichtakt.web.api.examples import BODIES
+from gleichtakt.web.api.strict import WITHOUT_VERSION
 from gleichtakt.web.problems import MEDIA_TYPE
 
 Schema = dict[str, Any]
@@ -47,7 +48,6 @@ TAG_OF_END = {"settings": "settings", "events": "events", "{event_id}": "events"
 TAG_OF_END |= {"free-busy": "availability"}
 
 _NO_IDEMPOTENCY = frozenset({"find_times"})  # asks, and changes nothing
-_WITHOUT_VERSION = frozenset({"change_key", "revoke_key", "revoke_feed"})
 _READ_WITH_ETAG = frozenset(
     {"get_organization", "get_connection", "get_resource", "get_group", "get_event"}
     | {"get_settings", "get_group_settings", "get_resource_settings", "get_link_settings"}
@@ -89,6 +89,13 @@ PARAMETERS: Mapping[str, Schema] = {
         "description": "The etag that is known: 304 if it is still that.",
         "schema": {"type": "string"},
         "example": '"3"',
+    },
+    "Strict": {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`handling=strict`: refuse unknown fields (422), and changes without If-Match (428).",
+        "schema": {"type": "string"},
+        "example": "handling=strict",
     },
     "OnlyNew": {
         "name": "If-None-Match",
@@ -152,6 +159,7 @@ _REFUSALS: Mapping[str, str] = {
     "409": "The state of the object forbids it, or another one has that name.",
     "412": "The object is not at the version that was named.",
     "422": "A value is not accepted.",
+    "428": "Strict handling was asked for, without naming a version.",
     "default": "Any other problem.",
 }
 _SETTING_SHAPES: Mapping[str, Schema] = {
@@ -163,16 +171,20 @@ _SETTING_SHAPES: Mapping[str, Schema] = {
 
 
 class Description(JsonRenderPlugin):
-    """Gives the completed description."""
+    """Gives the completed description where the framework would give its own."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Complete what the framework has found out."""
-        return _finished(self.render_json(request, openapi_schema))
+        return msgspec.json.encode(completed(self.render_json(request, openapi_schema)))
 
 
-@lru_cache(maxsize=1)
-def _finished(found: bytes) -> bytes:
-    return msgspec.json.encode(completed(found))
+@get("/api/v1/openapi.json", include_in_schema=False)
+async def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Describe the interface. Made at the first question and kept, because the handlers do not change."""
+    kept = request.app.state
+    if "description" not in kept:
+        kept.description = Description().render(request, request.app.openapi_schema.to_schema())
+    return Response(kept.description, media_type=OpenAPIMediaType.OPENAPI_JSON)
 
 
 def completed(found: bytes) -> Schema:
@@ -237,6 +249,7 @@ def _headers(path: str, verb: str, name: str) -> Iterator[str]:
     yield "Language"
     if verb != "get" and name not in _NO_IDEMPOTENCY:
         yield "IdempotencyKey"
+        yield "Strict"
     if _counts_versions(verb, name):
         yield "IfMatch"
     if name in _READ_WITH_ETAG:
@@ -246,7 +259,7 @@ def _headers(path: str, verb: str, name: str) -> Iterator[str]:
 
 
 def _counts_versions(verb: str, name: str) -> bool:
-    return verb in ("put", "patch", "delete") and name not in _WITHOUT_VERSION
+    return verb in ("put", "patch", "delete") and name not in WITHOUT_VERSION
 
 
 def _refusals(path: str, verb: str, name: str) -> Iterator[str]:
@@ -257,6 +270,8 @@ def _refusals(path: str, verb: str, name: str) -> Iterator[str]:
         yield "409"
     if _counts_versions(verb, name) or name in _ONLY_NEW:
         yield "412"
+    if _counts_versions(verb, name):
+        yield "428"
     yield from ("422", "default")
 
 

@@ -15,8 +15,8 @@ class Viewer(OpenAPIRenderPlugin):
     """Shows the description as a page."""
 
     def __init__(self) -> None:
-        """Serve it under /docs."""
-        super().__init__(path="/docs", media_type=MediaType.HTML)
+        """Serve it where the description has its place."""
+        super().__init__(path="/", media_type=MediaType.HTML)
 
     def render(self, _request: Request[Any, Any, Any], _openapi_schema: dict[str, Any]) -> bytes:
         """Give the page; it fetches the description itself."""
