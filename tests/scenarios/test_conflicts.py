@@ -296,7 +296,12 @@ ENDS: dict[tuple[str, str], tuple[str | None, str | None]] = {
 
 @pytest.mark.parametrize("rule", ["app_first", "provider_first"])
 async def test_con_07_every_pair_of_deeds_comes_to_one_end(world: Engine, rule: str) -> None:
-    settings = {"conflict_rule": rule, "on_remote_delete": "cancel_booking", "guard_delete_min": 100, "guard_update_min": 100}
+    settings: dict[str, Any] = {
+        "conflict_rule": rule,
+        "on_remote_delete": "cancel_booking",
+        "guard_delete_min": 100,
+        "guard_update_min": 100,
+    }
     tie = await world.tie(**FULL, **settings)
     for filler in range(20):
         await world.put(meeting("Filler", uid=f"filler {filler}", days=filler + 3))

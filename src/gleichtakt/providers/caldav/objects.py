@@ -37,7 +37,8 @@ def read_object(
     try:
         series = _only_series(data)
     except Trouble as trouble:
-        return Unreadable(href, etag, trouble, data)
+        alone = Permanent(trouble.code, Scope.SERIES, detail=trouble.detail, **trouble.params)  # the file is one event
+        return Unreadable(href, etag, alone, data)
     if series is None:
         return None
     if repaired and "�".encode() in data:
