@@ -303,3 +303,58 @@ async def test_a_process_that_was_frozen_past_its_lease_writes_nothing_more(
 
     assert await eventually(late_write)
     assert not await finish(database, frozen, now())
+
+
+async def dues(database: Database) -> list[datetime]:
+    """Give the due times of all lanes, in order."""
+    async with database.read() as connection:
+        return list((await connection.execute(text("SELECT due FROM lane ORDER BY due"))).scalars())
+
+
+async def test_scl_05_lanes_of_an_account_come_back_one_after_the_other(database: Database, firm: Firm) -> None:
+    await make_lanes(database, firm, 300)
+    until = now() + HOUR
+    async with database.begin() as connection:
+        await lanes.pause(connection, connection_id=firm.connection_id, until=until)
+    found = await dues(database)
+    assert min(found) >= until
+    assert timedelta(seconds=10) < found[-1] - found[0] <= timedelta(seconds=15)
+    busiest = max(sum(at <= other < at + timedelta(seconds=1) for other in found) for at in found)
+    assert busiest < 60, "300 at once became at most a few dozen a second"
+    await wake(database, *[lane.id for lane in await claim(database)])
+    assert await dues(database) == found, "waking does not put them in step again"
+
+    async with database.begin() as connection:
+        await lanes.pause(connection, connection_id=firm.connection_id, until=None)
+    found = await dues(database)
+    assert found[0] < now() + timedelta(seconds=2)
+    assert timedelta(seconds=10) < found[-1] - found[0] <= timedelta(seconds=15)
+
+
+async def test_scl_05_lanes_that_somebody_releases_come_back_one_after_the_other(database: Database, firm: Firm) -> None:
+    await make_lanes(database, firm, 300, due="now() + interval '1 day'")
+    async with database.begin() as connection:
+        await lanes.release(connection, firm.connection_id)
+    found = await dues(database)
+    assert timedelta(seconds=10) < found[-1] - found[0] <= timedelta(seconds=15)
+
+
+async def test_scl_05_a_few_mailboxes_need_not_wait_for_one_another(database: Database, firm: Firm) -> None:
+    made = await make_lanes(database, firm, 20, due="now() + interval '1 day'")
+    async with database.begin() as connection:
+        await lanes.release(connection, firm.connection_id)
+    assert {found.id for found in await claim(database)} == set(made)
+
+
+async def test_scl_05_a_huge_account_is_back_within_a_minute(database: Database, firm: Firm) -> None:
+    await make_lanes(database, firm, 1)
+    async with database.begin() as connection:
+        await connection.execute(
+            text("""INSERT INTO lane (id, organization_id, connection_id, mailbox, due)
+                    SELECT gen_random_uuid(), :organization, :connection, number::text, now()
+                    FROM generate_series(1, 3000) number"""),
+            {"organization": firm.organization_id, "connection": firm.connection_id},
+        )
+        await lanes.release(connection, firm.connection_id)
+    found = await dues(database)
+    assert timedelta(seconds=50) < found[-1] - found[0] <= timedelta(seconds=60)

@@ -148,12 +148,7 @@ async def try_again(connection: AsyncConnection, connection_id: UUID) -> None:
                 where connection_id = :id and active and state not in ('paused', 'disconnected')"""),
         given,
     )
-    rested = await connection.execute(
-        text("update lane set paused_until = null, attempt = 0 where connection_id = :id returning id"), given
-    )
-    lane_ids = [row.id for row in rested]
-    if lane_ids:
-        await lanes.wake(connection, lane_ids)
+    await lanes.release(connection, connection_id)
 
 
 async def keep_report(connection: AsyncConnection, connection_id: UUID, report: Mapping[str, Any]) -> None:

@@ -20,6 +20,8 @@ from gleichtakt.store.database import new_id, wake_after_commit
 
 CHANNEL: Final = "lanes"
 WINDOW: Final = 4  # candidates looked at for each lane claimed
+AT_ONCE: Final = 20  # lanes of a connection that may come back at the same moment
+SPREAD_EACH, SPREAD_MOST = 0.05, 60.0  # seconds that each further one adds to the time over which they come back
 WALK: Final = 64  # organizations visited per claim while the backlog is larger than that
 
 _KEY = "hashtextextended({id}::text, 0)"  # of a lane's advisory lock; see `holds_lease`
@@ -80,6 +82,10 @@ WITH picked AS (
 )
 {_TAKE}
 """)
+
+#: How much later than the first one a lane comes back.
+_LATER = f"""random() * least({SPREAD_MOST}, {SPREAD_EACH} * greatest(0, (SELECT count(*) FROM lane WHERE {{where}}) - {AT_ONCE}))
+    * interval '1 second'"""
 
 _FINISH = text("""
 UPDATE lane SET owner = NULL, lease_until = NULL,
@@ -252,16 +258,23 @@ async def pause(
     lane_id: UUID | None = None,
     connection_id: UUID | None = None,
 ) -> None:
-    """Let a lane, or all lanes of a connection, rest until then; None ends the pause and makes them due now."""
+    """Let a lane, or all lanes of a connection, rest until then; None ends the pause and makes them due now.
+
+    Lanes of a connection come back one after the other, so that whoever asked us to wait is not run over at the end.
+    """
     where, value = ("id = :value", lane_id) if lane_id else ("connection_id = :value", connection_id)
-    due = "now()" if until is None else "greatest(due, :until)"
+    paused, due = "NULL", "now() + resting.later"
+    if until is not None:
+        paused = "CAST(:until AS timestamptz) + resting.later"
+        due = f"greatest(due, {paused})"
     await connection.execute(
         text(f"""
-            WITH resting AS (SELECT id FROM lane WHERE {where} ORDER BY id FOR NO KEY UPDATE)
-            UPDATE lane SET paused_until = :until, due = CASE WHEN due IS NULL THEN NULL ELSE {due} END
+            WITH resting AS (SELECT id, {_LATER.format(where=where)} AS later FROM lane
+                             WHERE {where} ORDER BY id FOR NO KEY UPDATE)
+            UPDATE lane SET paused_until = {paused}, due = CASE WHEN due IS NULL THEN NULL ELSE {due} END
             FROM resting WHERE lane.id = resting.id
         """),
-        {"value": value, "until": until},
+        {"value": value, **({} if until is None else {"until": until})},
     )
     if connection_id:
         await connection.execute(
@@ -269,6 +282,20 @@ async def pause(
         )
     if until is None:
         wake_after_commit(connection, CHANNEL)
+
+
+async def release(connection: AsyncConnection, connection_id: UUID) -> None:
+    """Let all lanes of a connection work again, whatever they waited for: each is woken, and they come one by one."""
+    await connection.execute(
+        text(f"""
+            WITH rested AS (SELECT id, {_LATER.format(where="connection_id = :id")} AS later FROM lane
+                            WHERE connection_id = :id ORDER BY id FOR NO KEY UPDATE)
+            UPDATE lane SET paused_until = NULL, attempt = 0, wake = wake + 1, due = now() + rested.later
+            FROM rested WHERE lane.id = rested.id
+        """),
+        {"id": connection_id},
+    )
+    wake_after_commit(connection, CHANNEL)
 
 
 async def next_due(connection: AsyncConnection) -> datetime | None:
