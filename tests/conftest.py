@@ -23,7 +23,12 @@ from gleichtakt.store.embedded import Embedded
 from gleichtakt.store.migrate import migrate
 
 TEMPLATE_LOCK = 0x74656D706C617465
-QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "256MB"}
+#: Nothing here outlives the session. Autovacuum could be at work in a database just when its test drops it, which a role
+#: without superuser rights then may not do.
+QUICK = {
+    **{"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"},
+    **{"shared_buffers": "256MB", "autovacuum": "off"},
+}
 
 
 def with_name(url: str, name: str) -> str:

@@ -18,7 +18,7 @@ from gleichtakt import __version__
 from gleichtakt.commands.opening import COMMAND, WEB, WORKER, Here, attended, keep_beating, opened
 from gleichtakt.commands.telling import DONE, either, language_here, paint, progress, say, say_json
 from gleichtakt.errors import Permanent, Scope
-from gleichtakt.onboarding.first_start import ADMIN, Made, first_start
+from gleichtakt.onboarding.first_start import ADMIN, Made, credentials_file, first_start
 from gleichtakt.settings import Settings
 from gleichtakt.worker.jobs import Shop, serve_jobs
 from gleichtakt.worker.loop import work
@@ -176,3 +176,5 @@ def announce(served: Served, *, as_json: bool, more: Mapping[str, Any] | None = 
     if made.file:
         kept = either("Beides steht nur für den Besitzer lesbar in", "both are kept, readable for the owner only, in")
         say(f"  {kept} {made.file}")
+    elif url and (file := credentials_file(served.here.settings)).exists():
+        say(f"  {either('Anmeldung und API-Schlüssel vom ersten Start', 'sign-in and API key of the first start')}: {file}")

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 OLDEST_SERVER: Final = 15
 COALESCE_SECONDS: Final = 0.05
 MOST_BARE: Final = 6  # bare connections at work at once; more of them would only wait at the server instead of here
+OPENING_SECONDS: Final = 2.0  # what a connection that is being opened gets to end when nobody waits for it any more
 SERVER_SETTINGS: Final = {
     "timezone": "UTC",
     "jit": "off",
@@ -308,12 +309,25 @@ def dsn_of(url: str) -> str:
 
 
 async def _connect(dsn: str, settings: dict[str, str]) -> Any:
+    opening = asyncio.create_task(asyncpg.connect(dsn, server_settings=settings, statement_cache_size=256))
     try:
-        return await asyncpg.connect(dsn, server_settings=settings, statement_cache_size=256)
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await _let_go(opening)
+        raise
     except OSError as away:  # an unknown host, a refused or a timed out connection
         raise ConnectionError(str(away)) from away
     except _REFUSED as refused:
         raise Permanent("store.database_refused", Scope.ACCOUNT, reason=str(refused)) from None
+
+
+async def _let_go(opening: asyncio.Task[Any]) -> None:
+    """End a connection nobody waits for. Cancelled half-way, asyncpg leaves an error behind that is reported at the end."""
+    await asyncio.wait([opening], timeout=OPENING_SECONDS)
+    if opening.done() and not opening.cancelled() and opening.exception() is None:
+        opening.result().terminate()
+    else:
+        opening.cancel()
 
 
 def _refuse_closed(driver: Any, _record: object, _proxy: object) -> None:
