@@ -220,7 +220,8 @@ link = Table(
     _text("calendar"),
     _text("calendar_name"),
     _bool("active", default=True),
-    _text("state", "new"),  # new | listing | in_step | paused | verify | error | auth_required | disconnected
+    # new | listing | in_step | degraded | delayed | paused | verify | error | auth_required | disconnected
+    _text("state", "new"),
     _text("cursor", null=True),
     _text("policy_digest"),  # of the policy under which `observed` was projected
     _text("listing", null=True),  # token of a listing under way; rows not seen under it are gone at its end
