@@ -165,6 +165,9 @@ async def _claim(worker: Worker, limit: int, wanted: Sequence[UUID] | None = Non
     if not claims:
         return 0
     worker.running.update({claim.id: claim for claim in claims})
+    for claim in claims:
+        if claim.attempt > 1:
+            log.debug("lane_taken_again", lane=str(claim.id), attempt=claim.attempt)
     links: dict[UUID, list[LinkRow]] = defaultdict(list)
     try:
         async with worker.database.read() as connection:

@@ -205,7 +205,19 @@ async def _finish(work: Pass) -> Result:
             await connections.try_again(connection, link.connection_id)
         if values["state"] != link.state:
             await changes.append(connection, link.organization_id, "link.state", link.resource_id, link.id)
+    _tell(work)
     return Result(link.id, due)
+
+
+def _tell(work: Pass) -> None:
+    """Log what a pass did, in numbers: never what events are called or whose they are."""
+    link, counts = work.link, {name.replace(".", "_"): count for name, count in sorted(work.counts.items()) if count}
+    waiting = {"held": work.held, "conflicts": work.conflicts, "postponed": work.postponed, "problems": len(work.problems)}
+    counts |= {name: count for name, count in waiting.items() if count}
+    if work.run_id is not None:
+        log.info("link_planned" if work.dry else "link_synced", link=str(link.id), run=str(work.run_id), **counts)
+    if link.failing_since is not None:
+        log.info("link_recovered", link=str(link.id), failing_since=link.failing_since.isoformat(timespec="seconds"))
 
 
 async def _fail(work: Pass, trouble: Trouble) -> Result:
