@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 from tests.engine import Engine, engine, meeting, moment
 
 from gleichtakt.model.document import point_document, read_series
@@ -311,3 +312,22 @@ async def test_read_series_of_what_stands_there_is_what_was_put(world: Engine) -
     row = await world.put(meeting("Emoji 🎈 und Umlaute", description="Zeile 1\nZeile 2"))
     await world.sync()
     assert read_series(tie.things[0].document).event == row.series.event
+
+
+async def test_scl_06_an_event_whose_writes_are_always_lost_does_not_hold_up_the_others(world: Engine) -> None:
+    tie = await world.tie(**FULL)
+    rows = [await world.put(meeting(f"Beratung {number}", days=number + 1)) for number in range(30)]
+    await world.sync()
+    stuck = next(thing for thing in tie.things if thing.document["title"] == "Beratung 0")
+    world.simulator.faults.add(Fault("lost", "update", href=stuck.href, times=-1))
+    for row in rows[:14]:
+        await world.put(replace(row.series, event=replace(row.series.event, location="Raum Spree")), row.id)
+    for _ in range(3):
+        async with world.database.begin() as connection:  # the links' pauses end, those of single events do not
+            await connection.execute(text("update link set due = now()"))
+            await connection.execute(text("update lane set due = now(), paused_until = null"))
+        await world.sync(due=False)
+    moved = {thing.document["title"] for thing in tie.things if thing.document["location"]}
+    assert moved == {f"Beratung {number}" for number in range(1, 14)}
+    (problem,) = await world.rows("select series_id, state from problem where series_id is not null")
+    assert problem == {"series_id": rows[0].id, "state": "open"}

@@ -590,6 +590,16 @@ async def failed_again(connection: AsyncConnection, link: LinkRow, series_id: UU
     return found.scalar_one_or_none() or 0
 
 
+async def lost_again(connection: AsyncConnection, link: LinkRow, series_id: UUID) -> int:
+    """Count a write that had no effect, and give how often in a row; 0 while its outcome is still open."""
+    found = await connection.execute(
+        text("""update pairing set attempt = attempt + 1 where resource_id = :resource_id and link_id = :link_id
+                and series_id = :series_id and intent is null returning attempt"""),
+        {"resource_id": link.resource_id, "link_id": link.id, "series_id": series_id},
+    )
+    return found.scalar_one_or_none() or 0
+
+
 async def look_at_all(connection: AsyncConnection, link: LinkRow) -> None:
     """Plan every pairing of a link anew, because what it may do has changed."""
     await connection.execute(
@@ -607,7 +617,7 @@ async def open_intents(
 ) -> set[UUID]:
     """Store what is about to be sent, for (series, version it was planned from, intent); give those that may go.
 
-    A series that moved on since is left out: it is planned again.
+    A series that moved on since is left out: it is planned again. The series must be held still.
     """
     found = await connection.execute(
         text("""update pairing p set intent = cast(given.intent as jsonb)

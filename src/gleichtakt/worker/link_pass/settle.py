@@ -31,6 +31,7 @@ THEIRS_AT_ONCE = 50
 RECORDED_AT_ONCE, RECORD_SECONDS = 25, 0.5  # their intents are stored, so that a crash before that costs a look, no more
 RETRY_FIRST, RETRY_MOST = timedelta(seconds=30), timedelta(minutes=15)
 STALE_MOST = 3
+LOST_MOST = 2
 
 
 async def settle(work: Pass, plan_id: UUID) -> None:
@@ -291,6 +292,7 @@ async def _deal_with(work: Pass, plan_id: UUID, intent: Intent, trouble: Trouble
         except Trouble:
             work.postponed += 1  # still open: the next pass reads back before anything else
             return
+        await _lost(work, intent, trouble)
     elif isinstance(trouble, Conflict):
         await _read_again(work, intent, trouble)
     elif isinstance(trouble, Permanent):
@@ -313,6 +315,14 @@ async def _read_again(work: Pass, intent: Intent, trouble: Conflict) -> None:
         await passes.mark_gone(connection, work.link, missing)
         attempts = await passes.failed_again(connection, work.link, intent.series_id)
     if attempts >= STALE_MOST:
+        await _try_later(work, intent, trouble)
+
+
+async def _lost(work: Pass, intent: Intent, trouble: Ambiguous) -> None:
+    """Count a write without answer and effect; one that gets none again and again steps aside, so that the rest goes on."""
+    async with work.writing() as connection:
+        attempts = await passes.lost_again(connection, work.link, intent.series_id)
+    if attempts >= LOST_MOST:
         await _try_later(work, intent, trouble)
 
 
