@@ -29,21 +29,10 @@ STATES: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "inactive": ("–", "faint", "ausgeschaltet", "switched off"),
 }
 STOPPED: Final = frozenset({"error", "auth_required"})
-HOLDS: Final[Mapping[str, tuple[str, str]]] = {
-    "mass_delete": ("{count} Löschungen zurückgehalten", "{count} deletions held back"),
-    "mass_update": ("{count} Änderungen zurückgehalten", "{count} changes held back"),
-    "side_empty": ("{count} Löschungen zurückgehalten: eine Seite ist leer", "{count} deletions held back: one side is empty"),
-    "remote_delete": ("{count} Löschungen eigener Termine zurückgehalten", "{count} deletions of our events held back"),
-    "remote_update": ("{count} Änderungen eigener Termine zurückgehalten", "{count} changes of our events held back"),
-    "ambiguous_match": ("{count} mehrdeutige Paare zurückgehalten", "{count} ambiguous pairs held back"),
-    "mails": ("{count} Aktionen zurückgehalten, die Mails auslösen", "{count} actions that would send mails held back"),
-    "on_disable": ("{count} Aktionen nach dem Ausschalten zurückgehalten", "{count} actions after switching off held back"),
-}
-
-_HOLDS = text("select id, link_id, kind, count, created_at from hold where state = 'open' order by created_at")
+_HOLDS = text("select id, link_id, kind, params, count from hold where state = 'open' order by created_at")
 _CONFLICTS = text("""
-select id, link_id, fields, coalesce(ours ->> 'title', theirs ->> 'title', base ->> 'title') as title
-from conflict where state = 'open' order by created_at
+select id, link_id, fields, coalesce(ours ->> 'title', theirs ->> 'title', base ->> 'title') as title,
+       ours is null or theirs is null as is_gone from conflict where state = 'open' order by created_at
 """)
 _PROBLEMS = text("""
 select id, link_id, code, params, count, last_at from problem where state = 'open' and link_id is not null order by first_at
@@ -82,10 +71,12 @@ async def _told(here: Here, links: Sequence[Link]) -> list[dict[str, Any]]:
     async with here.database.read() as connection:
         for row in await connection.execute(_HOLDS):
             if row.link_id in told:
-                told[row.link_id]["holds"].append({"id": str(row.id), "kind": row.kind, "count": row.count})
+                words = _sentence(f"sync.hold_{row.kind}", {**row.params, "count": row.count})
+                told[row.link_id]["holds"].append({"id": str(row.id), "kind": row.kind, "count": row.count, **words})
         for row in await connection.execute(_CONFLICTS):
             if row.link_id in told:
-                told[row.link_id]["conflicts"].append({"id": str(row.id), "fields": list(row.fields), "title": row.title})
+                words = _sentence("sync.clash_deletion" if row.is_gone else "sync.clash", {})
+                told[row.link_id]["conflicts"].append({"id": str(row.id), "fields": row.fields, "title": row.title, **words})
         for row in await connection.execute(_PROBLEMS):
             if row.link_id in told:
                 told[row.link_id]["problems"].append({"id": str(row.id), "count": row.count, **_sentence(row.code, row.params)})
@@ -105,11 +96,10 @@ def _say(one: Mapping[str, Any]) -> None:
     if "error" in one:
         _say_sentence(one["error"])
     for hold in one["holds"][:MOST]:
-        words = [form.format(count=hold["count"]) for form in HOLDS.get(hold["kind"], ("{count}", "{count}"))]
-        tell(either(*words), indent=4, style="warn")
+        _say_sentence(hold)
     for clash in one["conflicts"][:MOST]:
-        fields = ", ".join(clash["fields"])
-        tell(f"{either('Konflikt', 'conflict')}: {clash['title'] or '–'} ({fields})", indent=4, style="warn")
+        tell(f"{clash['title'] or '–'} ({', '.join(clash['fields'])})", indent=4, style="bold")
+        _say_sentence(clash)
     for problem in one["problems"][:MOST]:
         _say_sentence(problem)
 
