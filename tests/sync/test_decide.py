@@ -366,8 +366,10 @@ def test_a_copy_that_somebody_else_took_over_is_let_go() -> None:
 
 
 def test_ops_05_switching_a_direction_off_asks_about_the_copies() -> None:
-    (action,) = decided(both(A, B, A), direction="inbound").actions
+    (action,) = decided(both(B, A, A), direction="inbound").actions
     assert (action.side, action.verb, action.hold) == (Side.PROVIDER, Verb.DELETE, HoldKind.ON_DISABLE)
+    (spared,) = decided(both(A, B, A), direction="inbound").actions
+    assert (spared.verb, spared.why) == (Verb.UNLINK, "sync.copy_edited")
     assert decided(both(B, C, A), direction="inbound", on_disable="keep") == Outcome()
     assert brief(decided(both(A, A, A), direction="inbound", on_disable="delete_own")) == ["provider delete"]
     assert brief(decided(both(A, A, A, verdict=Verdict.RESTORE), direction="inbound")) == ["provider unlink"]

@@ -86,6 +86,12 @@ SENTENCES: dict[str, Sentence] = {
         "The copy stays where it is and is no longer kept in step.",
         "Die Kopie bleibt stehen und wird nicht mehr abgeglichen.",
     ),
+    "sync.copy_edited": _why(
+        "The copy was edited in the calendar system after the last run; it is somebody's own now and stays.",
+        "Die Kopie wurde nach dem letzten Lauf im Kalendersystem bearbeitet; sie gehört nun jemandem und bleibt stehen.",
+        "Delete it in the calendar system if it is not wanted.",
+        "Im Kalendersystem löschen, wenn sie entfallen soll.",
+    ),
     "sync.left_there": _why(
         "Deleted here; the event in the calendar system was not made by us and stays.",
         "Hier gelöscht; der Termin im Kalendersystem stammt nicht von uns und bleibt stehen.",

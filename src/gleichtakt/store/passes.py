@@ -273,10 +273,10 @@ async def roll(connection: AsyncConnection, link: LinkRow) -> None:
 
 
 async def save_cursor(connection: AsyncConnection, link: LinkRow, values: Mapping[str, Any]) -> None:
-    """Set columns of the link in the transaction that makes them true."""
-    as_json = {name for name in ("facts", "error_params") if name in values}
-    given = {name: encode(value) if name in as_json else value for name, value in values.items()}
-    columns = ", ".join(f"{name} = {f'cast(:{name} as jsonb)' if name in as_json else f':{name}'}" for name in given)
+    """Set columns of the link in the transaction that makes them true; facts are added to those that others noted."""
+    given = {name: encode(value) if name in ("facts", "error_params") else value for name, value in values.items()}
+    special = {"facts": "facts || cast(:facts as jsonb)", "error_params": "cast(:error_params as jsonb)"}
+    columns = ", ".join(f"{name} = {special.get(name, f':{name}')}" for name in given)
     await connection.execute(text(f"update link set {columns} where id = :id"), {**given, "id": link.id})
 
 

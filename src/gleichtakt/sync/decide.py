@@ -747,6 +747,8 @@ def _switched_off(case: Case) -> Outcome:
         return Outcome()
     if case.view.verdict is Verdict.RESTORE:
         return _one(case.action(Side.PROVIDER, Verb.UNLINK, "sync.copy_kept"))
+    if case.role is not Role.FOREIGN and changed(_base(case).theirs, case.theirs):
+        return _one(case.action(Side.PROVIDER, Verb.UNLINK, "sync.copy_edited"))
     ask = case.policy.on_disable == "ask" and case.view.verdict is not Verdict.ACCEPT
     delete = _delete_here if case.role is Role.FOREIGN else _delete_there
     return delete(case, "sync.switched_off", HoldKind.ON_DISABLE if ask else None)

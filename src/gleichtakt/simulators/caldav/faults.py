@@ -11,8 +11,8 @@ WRITES = frozenset({"create", "update", "delete"})
 #: What can go wrong. `status`: an answer with `status`, `headers` and `body`. `lost`: the connection breaks without an
 #: answer. `cut`: the answer breaks off after `count` bytes, or in the middle. `garbage`: the answer is `body`. `delay`:
 #: it comes `seconds` later. `cap`: only the first `count` objects are answered, in silence. `item`: one object inside
-#: an answer has `status`. `spoil`: forbidden bytes stand in the answer.
-KINDS = frozenset({"status", "lost", "cut", "garbage", "delay", "cap", "item", "spoil"})
+#: an answer has `status`. `spoil`: forbidden bytes stand in the answer. `bare`: a multiget names objects without content.
+KINDS = frozenset({"status", "lost", "cut", "garbage", "delay", "cap", "item", "spoil", "bare"})
 
 #: verb of a request: `create`, `update`, `delete`; `fetch` (GET, multiget), `list` (sync-collection, PROPFIND of
 #: members), `state` (PROPFIND of one collection), `discover` (everything else).

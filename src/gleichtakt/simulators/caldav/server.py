@@ -285,6 +285,8 @@ class Server:
         if not self.simulator.habits.multiget:
             raise Refused(403, "D:supported-report")
         names, found = xml.asked(root), []
+        if any(fault.do == "bare" for fault in request.get(FAULTS, [])):
+            names = ("D:getetag",)
         for element in root.iterfind("{DAV:}href"):
             path = unquote(urlsplit(element.text or "").path)
             thing = folder.things.get(path.removeprefix(folder.path))

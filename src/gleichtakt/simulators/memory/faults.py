@@ -10,8 +10,9 @@ from gleichtakt.simulators.faults import known
 WRITES = ("create", "update", "delete")
 
 #: What can go wrong. `lost`: the connection breaks without an answer. `cap`: a listing or answer stops after `count`
-#: objects without its end mark. `repeat`: what was just delivered is delivered again. `unreadable`: an object's
-#: content is garbage in this answer. `garbage`: the answer is no JSON. `delay`: the answer comes `seconds` later.
+#: objects without its end mark. `repeat`: what was just delivered is delivered again. `withdrawn`: what changed is
+#: told as gone although it stands there. `unreadable`: an object's content is garbage in this answer. `garbage`: the
+#: answer is no JSON. `delay`: the answer comes `seconds` later.
 KINDS = (
     "failure",
     "lost",
@@ -22,6 +23,7 @@ KINDS = (
     "cursor",
     "cap",
     "repeat",
+    "withdrawn",
     "unreadable",
     "garbage",
     "delay",

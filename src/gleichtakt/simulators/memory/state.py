@@ -377,6 +377,8 @@ def _bend(fault: Fault, result: Any) -> Any:
         return {**result, "upserts": kept, "missing": [], "next": None, "final": False}
     if fault.do == "repeat":
         return {**result, "upserts": result["upserts"] * 2, "gone": result["gone"] * 2}
+    if fault.do == "withdrawn":
+        return {**result, "upserts": [], "gone": [*result["gone"], *(frame["href"] for frame in result["upserts"])]}
     if fault.do == "unreadable":
         spoilt = [{**frame, "document": msgspec.Raw(b'{"start":7}')} for frame in result["upserts"][: fault.count or None]]
         return {**result, "upserts": spoilt + result["upserts"][len(spoilt) :]}

@@ -295,7 +295,7 @@ async def _deal_with(work: Pass, plan_id: UUID, intent: Intent, trouble: Trouble
         await _lost(work, intent, trouble)
     elif isinstance(trouble, Conflict):
         await _read_again(work, intent, trouble)
-    elif isinstance(trouble, Permanent):
+    elif isinstance(trouble, Permanent) and trouble.scope is Scope.SERIES:
         await _park(work, intent, trouble)
     elif trouble.scope is Scope.SERIES:
         await _try_later(work, intent, trouble)
