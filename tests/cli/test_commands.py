@@ -191,6 +191,34 @@ async def test_a_refused_login_is_a_problem_and_ends_with_1(run: Run, linked: Ru
     assert "refused the login" in ended.out
 
 
+async def test_status_tells_each_link_and_what_waits(run: Run, linked: Running) -> None:
+    before = (await run("status", "--json")).json
+    assert (before["mode"], before["worker"]) == ("live", False)
+    assert [link["state"] for link in before["links"]] == ["new", "new"]
+    await run("sync", "--all")
+    fine = await run("status", LANG="de_DE.UTF-8")
+    assert fine.status == 0
+    assert fine.out.splitlines()[0].startswith("✓ Anna ↔ memory: im Gleichtakt, zuletzt vor ")
+    linked.simulator.accounts.clear()
+    await run("sync", "--all")
+    broken = await run("status", "Anna")
+    assert broken.status == 1
+    assert broken.out.startswith("✗ Anna ↔ memory: sign-in refused")
+    assert "  → Check user name and password" in broken.out
+
+
+async def test_what_a_run_wrote_can_be_taken_back(run: Run, linked: Running) -> None:
+    put(linked, "anna@memory.example", "Zahnarzt")
+    ended = await run("sync", "17")
+    (hint,) = [line.strip() for line in ended.out.splitlines() if "gleichtakt undo" in line]
+    undone = await run(*hint.partition("gleichtakt ")[2].split(), "--json")
+    assert undone.status == 0
+    assert undone.json["counts"]["app"]["deleted"] == 1
+    again = await run("undo", undone.json["undo_of"].replace("0", "1"), LANG="de_DE.UTF-8")
+    assert again.status == 1
+    assert "Kein Lauf hat die Kennung" in again.err
+
+
 async def test_what_is_exported_applies_without_a_change(run: Run, linked: Running, tmp_path: Path) -> None:
     exported = await run("export")
     (tmp_path / "again.yaml").write_text(exported.out)
@@ -219,6 +247,7 @@ async def test_a_restored_installation_only_verifies_until_confirmed(run: Run, l
     assert saved["with_keys"] is False
     put(linked, "anna@memory.example", "Später")
     assert (await run("restore", str(tmp_path / "saved"), "--json")).json["mode"] == "verify"
+    assert "`gleichtakt confirm`" in (await run("status")).out
     await run("sync", "17")
     assert (await run("plan", "17", "--json")).json["counts"]["app"]["created"] == 1
     assert (await run("confirm", "--json")).json == {"mode": "live"}

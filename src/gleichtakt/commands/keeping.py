@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gleichtakt.commands.opening import attended, opened
-from gleichtakt.commands.telling import DONE, either, say, say_json
+from gleichtakt.commands.telling import DONE, either, say, say_json, tell
 from gleichtakt.settings import Settings
 from gleichtakt.store import backup as saving
 from gleichtakt.store import instance, secrets
@@ -43,7 +43,7 @@ async def rotate_key(settings: Settings, *, as_json: bool) -> int:
         say_json({"resealed": dict(counts)})
     else:
         number = sum(counts.values())
-        say(either(f"{number} Geheimnisse neu versiegelt.", f"{number} secrets sealed anew."))
+        say(either(f"Neu versiegelte Geheimnisse: {number}", f"Secrets sealed anew: {number}"))
     return DONE
 
 
@@ -56,7 +56,7 @@ async def backup(settings: Settings, file: Path, *, with_keys: bool, as_json: bo
     say(either(f"Gesichert: {file}", f"Saved: {file}"))
     if not with_keys:
         kept = str(secrets.key_file(settings)) if not settings.secret_key else "GLEICHTAKT_SECRET_KEY"
-        say(
+        tell(
             either(
                 f"Die Schlüssel sind nicht darin; getrennt aufbewahren: {kept}",
                 f"The keys are not in it; keep them apart: {kept}",
@@ -72,7 +72,7 @@ async def restore(settings: Settings, file: Path, *, as_json: bool) -> int:
         say_json({"mode": found.mode, **asdict(manifest)})
         return DONE
     say(either(f"Eingespielt: Stand vom {manifest.made_at}.", f"Restored: as of {manifest.made_at}."))
-    say(
+    tell(
         either(
             "Es wird nur geprüft und nichts geschrieben. `gleichtakt sync --all --dry-run` zeigt, was geschähe;"
             " `gleichtakt confirm` erlaubt das Schreiben.",

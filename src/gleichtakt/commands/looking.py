@@ -14,6 +14,7 @@ from gleichtakt.commands.syncing import Link, find_links
 from gleichtakt.commands.telling import DONE, PROBLEMS, either, language_here, paint, say, say_json, tell
 from gleichtakt.errors import cause, remedy
 from gleichtakt.settings import Settings
+from gleichtakt.store import instance
 
 MOST = 10  # of a kind that are written out for one link; `--json` has them all
 STATES: Final[Mapping[str, tuple[str, str, str, str]]] = {
@@ -44,15 +45,16 @@ async def status(settings: Settings, names: Sequence[str], *, as_json: bool) -> 
     async with opened(settings) as here:
         async with here.database.read() as connection:
             links = await find_links(connection, names, resting=True)
+            mode = (await instance.current(connection)).mode
         told = await _told(here, links)
         works = await has_worker(here.database)
     waiting = sum(len(one["holds"]) + len(one["conflicts"]) + len(one["problems"]) for one in told)
     if as_json:
-        say_json({"worker": works, "links": told})
+        say_json({"mode": mode, "worker": works, "links": told})
     else:
         for one in told:
             _say(one)
-        _say_sum(told, works)
+        _say_sum(told, works, mode)
     return PROBLEMS if waiting or any(one["state"] in STOPPED for one in told) else DONE
 
 
@@ -119,7 +121,7 @@ def _since(moment: str | None) -> str:
     return either(f", zuletzt vor {seconds} s", f", last {seconds} s ago")
 
 
-def _say_sum(told: Sequence[Mapping[str, Any]], works: bool) -> None:
+def _say_sum(told: Sequence[Mapping[str, Any]], works: bool, mode: str) -> None:
     fine = sum(one["state"] == "in_step" for one in told)
     holds, clashes, problems = (sum(len(one[kind]) for one in told) for kind in ("holds", "conflicts", "problems"))
     say(
@@ -133,6 +135,14 @@ def _say_sum(told: Sequence[Mapping[str, Any]], works: bool) -> None:
             either(
                 "Kein Worker läuft; `gleichtakt serve` oder `gleichtakt work` startet einen.",
                 "No worker is running; `gleichtakt serve` or `gleichtakt work` starts one.",
+            ),
+            style="warn",
+        )
+    if mode == instance.VERIFY:
+        tell(
+            either(
+                "Es wird nur verglichen und nichts geschrieben, bis `gleichtakt confirm` es erlaubt.",
+                "It only compares and writes nothing until `gleichtakt confirm` allows it.",
             ),
             style="warn",
         )

@@ -172,8 +172,8 @@ def _bug(failed: Exception, *, is_service: bool) -> Trouble:
     while isinstance(inner, BaseExceptionGroup):
         inner = inner.exceptions[0]
     frames = traceback.extract_tb(inner.__traceback__)
-    frame = next((one for one in reversed(frames) if "/gleichtakt/" in one.filename), frames[-1])
-    place = f"{frame.filename.rpartition('/gleichtakt/')[2]}:{frame.lineno}"
+    ours = [frame for frame in frames if "/gleichtakt/" in frame.filename] or list(frames)
+    place = f"{ours[-1].filename.rpartition('/gleichtakt/')[2]}:{ours[-1].lineno}" if ours else "–"
     return Permanent("command.bug", Scope.ACCOUNT, error=type(inner).__name__, place=place)
 
 
