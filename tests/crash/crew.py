@@ -9,9 +9,10 @@ import random
 import signal
 import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,11 @@ class Crew:
     folder: Path
     environment: Mapping[str, str]
     members: list[Process] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=count)
 
     async def start(self, *words: str, **more: str) -> Process:
         """Start a command and wait until it is ready. more: further settings."""
-        log = self.folder / f"{'-'.join(words)}-{len(self.members)}.log"
+        log = self.folder / f"{'-'.join(words)}-{next(self.numbers)}.log"
         settings = {f"GLEICHTAKT_{name.upper()}": value for name, value in more.items()}
         with log.open("wb") as written:
             running = await asyncio.create_subprocess_exec(
@@ -93,12 +95,12 @@ class Crew:
 
 @asynccontextmanager
 async def crew(folder: Path, database_url: str = "", **settings: str) -> AsyncIterator[Crew]:
-    """Give a crew whose leases end within a second; at the end nobody of it is left. No url: an embedded database."""
+    """Give a crew whose leases end within seconds; at the end nobody of it is left. No url: an embedded database."""
     environment = {
         "GLEICHTAKT_DATA_DIR": str(folder / "data"),
         "GLEICHTAKT_LISTEN": "127.0.0.1:0",
         "GLEICHTAKT_SECRET_KEY": b64encode(KEY).decode(),
-        "GLEICHTAKT_LEASE_SECONDS": "1",
+        "GLEICHTAKT_LEASE_SECONDS": "3",  # long enough for a starved machine, short enough to wait for
         "GLEICHTAKT_LOG_FORMAT": "json",
         **({"GLEICHTAKT_DATABASE_URL": database_url} if database_url else {}),
         **{f"GLEICHTAKT_{name.upper()}": value for name, value in settings.items()},
