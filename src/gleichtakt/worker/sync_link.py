@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 CONTENDED_MOST = 3
 ROUNDS = 4  # of planning and settling in one pass; what is left after that waits for the next
 BACKOFF_FIRST, BACKOFF_MOST = timedelta(seconds=5), timedelta(minutes=15)
+PERMANENT_MOST = timedelta(days=1)
 ALARM_AFTER = timedelta(hours=1)
 
 
@@ -287,8 +288,8 @@ def _when_again(work: Pass, trouble: Trouble) -> tuple[datetime, datetime | None
         return rest, rest if trouble.scope is Scope.ACCOUNT else None
     failing = now - (work.link.failing_since or now)
     pause = max(BACKOFF_FIRST, min(failing, BACKOFF_MOST)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
-    if isinstance(trouble, Permanent):
-        pause = max(pause, BACKOFF_MOST)
+    if isinstance(trouble, Permanent):  # a mailbox without a licence comes back after days, if at all
+        pause = max(pause, BACKOFF_MOST, min(failing, PERMANENT_MOST))
     return now + pause, None
 
 
