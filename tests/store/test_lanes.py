@@ -358,3 +358,30 @@ async def test_scl_05_a_huge_account_is_back_within_a_minute(database: Database,
         await lanes.release(connection, firm.connection_id)
     found = await dues(database)
     assert timedelta(seconds=50) < found[-1] - found[0] <= timedelta(seconds=60)
+
+
+async def test_a_lane_that_is_taken_away_is_free_and_its_worker_locked_out(database: Database, firm: Firm) -> None:
+    (lane_id,) = await make_lanes(database, firm, 1)
+    (taken,) = await claim(database)
+    async with database.begin() as connection:
+        await lanes.take_away(connection, [lane_id])
+    async with database.begin() as connection:
+        assert not await lanes.holds_lease(connection, taken)
+        assert not await lanes.finish(connection, taken, None)
+    assert [found.id for found in await claim(database)] == [lane_id]
+
+
+async def test_a_lane_is_taken_away_only_between_the_writes_of_its_worker(database: Database, firm: Firm) -> None:
+    (lane_id,) = await make_lanes(database, firm, 1)
+    (taken,) = await claim(database)
+
+    async def take_away() -> None:
+        async with database.begin() as connection:
+            await lanes.take_away(connection, [lane_id])
+
+    async with database.begin() as connection:
+        assert await lanes.holds_lease(connection, taken)
+        taking = asyncio.create_task(take_away())
+        done, _ = await asyncio.wait([taking], timeout=0.2)
+        assert not done
+    await taking

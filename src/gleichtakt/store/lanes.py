@@ -251,6 +251,28 @@ async def holds_lease(connection: AsyncConnection, claim: Claim, *, lazily: bool
     return row.first() is not None
 
 
+async def take_away(connection: AsyncConnection, lane_ids: Iterable[UUID]) -> None:
+    """Let whoever works on these lanes stop before its next write; they are free, and due, at once.
+
+    For a person's word (rest, start anew, end), which a pass that began before it would overwrite with its own end. To be
+    called before rows of links are locked: a pass has its lane first, too, and is waited for.
+    """
+    ids = sorted(set(lane_ids))
+    await connection.execute(
+        text(f"SELECT pg_advisory_xact_lock({_KEY.format(id='id')}) FROM unnest(CAST(:ids AS uuid[])) AS lane(id)"),
+        {"ids": ids},
+    )
+    taken = await connection.execute(
+        text("""
+            UPDATE lane SET owner = NULL, lease_until = NULL, fence = fence + 1, due = greatest(now(), paused_until)
+            WHERE id = ANY(:ids) AND owner IS NOT NULL RETURNING id
+        """),
+        {"ids": ids},
+    )
+    if taken.first() is not None:
+        wake_after_commit(connection, CHANNEL)
+
+
 async def pause(
     connection: AsyncConnection,
     *,

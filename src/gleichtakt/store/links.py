@@ -111,6 +111,8 @@ async def change(
     connection: AsyncConnection, organization_id: UUID, link_id: UUID, values: Mapping[str, Any], expect: int | None = None
 ) -> Link:
     """Change a tie: its activity, its name for the calendar. Another calendar is another tie."""
+    if values.get("active") is False:
+        await held_still(connection, organization_id, link_id)
     after = await links.change(connection, organization_id, link_id, values, expect)
     if values.get("active"):
         await runs.make_due(connection, [link_id])
@@ -146,8 +148,15 @@ async def reset(connection: AsyncConnection, organization_id: UUID, link_id: UUI
     return fresh
 
 
+async def held_still(connection: AsyncConnection, organization_id: UUID, link_id: UUID) -> Link:
+    """Give a tie with its row locked, and no pass over it under way. Raises `web.not_found`."""
+    found = await links.get(connection, organization_id, link_id)
+    await lanes.take_away(connection, [found.lane_id])
+    return await links.get(connection, organization_id, link_id, lock=True)
+
+
 async def _living(connection: AsyncConnection, organization_id: UUID, link_id: UUID) -> Link:
-    found = await links.get(connection, organization_id, link_id, lock=True)
+    found = await held_still(connection, organization_id, link_id)
     if found.state == "disconnected":
         raise Conflict("web.link_resting", Scope.CALENDAR, state=found.state)
     return found
@@ -178,7 +187,7 @@ async def _forget(connection: AsyncConnection, link_id: UUID, resource_id: UUID)
 class Ending:
     """What becomes of both sides when a tie ends.
 
-    copies: ours at the provider, `keep` or `delete` (held until somebody approves). imported: what came from there,
+    copies: ours at the provider, `keep` or `delete` (through the guards). imported: what came from there,
     `keep` or `delete`. memory: which copy belongs to what, `keep` (30 days) or `forget`.
     """
 
@@ -200,10 +209,11 @@ async def hits(connection: AsyncConnection, found: Link) -> dict[str, int]:
 
 
 async def disconnect(connection: AsyncConnection, found: Link, ending: Ending, actor: str) -> UUID | None:
-    """End a tie as asked. Give the run that plans the deletion of our copies, or None where nothing is left to do.
+    """End a tie as asked. Give the run that deletes our copies, or None where nothing is left to do.
 
-    Copies are deleted by a worker, behind a hold that a person approves; the tie ends when they are gone.
+    Copies are deleted by a worker, through the guards; the tie ends when they are gone.
     """
+    found = await held_still(connection, found.organization_id, found.id)
     if found.state == "disconnected":
         return None
     copies = (await hits(connection, found))["copies"]
@@ -219,12 +229,23 @@ async def disconnect(connection: AsyncConnection, found: Link, ending: Ending, a
     return None
 
 
+async def end_when_gone(connection: AsyncConnection, organization_id: UUID, link_id: UUID) -> bool:
+    """End a tie whose copies were to be deleted first, once none is left; say whether it has ended."""
+    found = await links.get(connection, organization_id, link_id, lock=True)
+    ending = found.facts.get("ending")
+    if ending is None or (await hits(connection, found))["copies"]:
+        return False
+    await end(connection, found, forget=ending["memory"] == "forget")
+    return True
+
+
 async def end(connection: AsyncConnection, found: Link, *, forget: bool) -> Link:
     """Close a tie. Its pairings stay for 30 days unless they are to be forgotten, so that a new tie finds the copies."""
     if forget:
         await _forget(connection, found.id, found.resource_id)
     await connection.execute(
-        text("update run set state = 'failed', finished_at = now() where link_id = :id and state = 'queued'"), {"id": found.id}
+        text("update run set state = 'failed', finished_at = now() where link_id = :id and state in ('queued', 'running')"),
+        {"id": found.id},
     )
     values = {"active": False, "due": None, "facts": {**found.facts, "disconnected_at": datetime.now(UTC).isoformat()}}
     return await _enter(connection, found, "disconnected", values)
@@ -255,7 +276,7 @@ async def _imported(connection: AsyncConnection, found: Link) -> Sequence[UUID]:
 
 async def erase(connection: AsyncConnection, organization_id: UUID, link_id: UUID, actor: str, expect: int | None = None) -> Link:
     """Delete a tie with its history. Copies at the provider stay; what came from there goes."""
-    found = await links.get(connection, organization_id, link_id, lock=True)
+    found = await held_still(connection, organization_id, link_id)
     if expect is not None and found.version != expect:
         raise Conflict("web.etag_stale", Scope.SERIES)
     await drop_imported(connection, found, actor)

@@ -22,7 +22,7 @@ from gleichtakt.errors import AuthRequired, NotTried, Permanent, Scope, Throttle
 from gleichtakt.onboarding.connect import limits_of
 from gleichtakt.providers.guarded import MET_BY_ANOTHER
 from gleichtakt.providers.protocol import Provider
-from gleichtakt.store import changes, connections, credentials, lanes, passes, records
+from gleichtakt.store import changes, connections, credentials, lanes, links, passes, records
 from gleichtakt.store.database import Database
 from gleichtakt.store.passes import LinkRow
 from gleichtakt.sync.policy import Policy, resolve, to_json
@@ -200,6 +200,8 @@ async def _finish(work: Pass) -> Result:
         if not work.dry:
             values["first_run_done"] = True
         await passes.save_cursor(connection, link, values)
+        if "ending" in link.facts and not work.dry and await links.end_when_gone(connection, link.organization_id, link.id):
+            values["state"] = link.state  # the end has been told already
         if link.connection_state != "online":
             await records.note_connection(connection, link, None)
         if link.connection_state == "auth_required":  # the others need not wait any longer

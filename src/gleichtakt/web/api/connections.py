@@ -121,7 +121,7 @@ class CalendarView(msgspec.Struct):
 class EndingForm(msgspec.Struct):
     """What becomes of both sides. confirm: the connection's name, needed where links end.
 
-    copies: ours at the calendar system; deleting waits for an approval. imported: what came from there. memory: which
+    copies: ours at the calendar system; deleting goes through the guards. imported: what came from there. memory: which
     copy belongs to what, kept for 30 days so that connecting again finds the copies.
     """
 
@@ -137,7 +137,7 @@ class EndingForm(msgspec.Struct):
 
 
 class Ended(msgspec.Struct):
-    """What a disconnection concerned. runs: those that plan the deletion of copies; it waits for approval."""
+    """What a disconnection concerned. runs: those that delete the copies, as far as the guards let them."""
 
     links: int
     resources: int
@@ -285,7 +285,7 @@ async def disconnect_connection(request: Ask, connection_id: UUID, data: EndingF
     """End all links of a connection. Without the right `confirm` the answer (409) tells whom it would hit."""
     form = data or EndingForm()
     async with acting(request) as deed:
-        row = await connections.get(deed.connection, deed.organization_id, connection_id, lock=True)
+        row = await connections.get(deed.connection, deed.organization_id, connection_id)
         hits = await store.dependants(deed.connection, connection_id)
         name = row.name or str(row.id)
         if hits["links"] and form.confirm != name:

@@ -94,7 +94,7 @@ class LinkChange(msgspec.Struct):
 
 
 class LinkEnding(msgspec.Struct):
-    """What becomes of both sides. Deleting our copies waits for an approval; the tie ends when they are gone."""
+    """What becomes of both sides. Deleting copies goes through the guards; the tie ends when they are gone."""
 
     copies: Literal["keep", "delete"] = "keep"
     imported: Literal["keep", "delete"] = "delete"
@@ -102,7 +102,7 @@ class LinkEnding(msgspec.Struct):
 
 
 class LinkEnded(msgspec.Struct):
-    """What a disconnection concerned. run_id: the run that plans the deletion of copies."""
+    """What a disconnection concerned. run_id: the run that deletes the copies."""
 
     link: LinkView
     copies: int
@@ -190,7 +190,7 @@ async def change_link(request: Ask, link_id: UUID, data: LinkChange) -> Response
     values = given(data)
     texts(values, "calendar_name")
     async with acting(request) as deed:
-        before = await links.get(deed.connection, deed.organization_id, link_id, lock=True)
+        before = await links.get(deed.connection, deed.organization_id, link_id)
         for name in FIXED:
             if values.pop(name, getattr(before, name)) != getattr(before, name):
                 raise invalid(name, "cannot change; make another link")
@@ -246,6 +246,7 @@ async def plan_link(
 
 def _when_ended(request: Ask, view: Any, row: runs.Run) -> Response[Any]:
     answer = found(request, view)
+    answer.headers["location"] = f"/api/v1/runs/{row.id}"
     answer.status_code = 200 if row.state in runs.ENDED else 202
     return answer
 
@@ -282,7 +283,7 @@ async def disconnect_link(request: Ask, link_id: UUID, data: LinkEnding | None =
     """End a tie and say what becomes of the copies on either side."""
     form = data or LinkEnding()
     async with acting(request) as deed:
-        row = await links.get(deed.connection, deed.organization_id, link_id, lock=True)
+        row = await links.get(deed.connection, deed.organization_id, link_id)
         hits = await store.hits(deed.connection, row)
         ending = Ending(form.copies, form.imported, form.memory)
         run_id = await store.disconnect(deed.connection, row, ending, deed.actor)
