@@ -147,7 +147,7 @@ class History:
         there = await self._content(who)
         if not there:
             return
-        name = sorted(there)[which % len(there)]
+        name = self._nth(there, which)
         changed = edited(there[name], what, value)
         if changed is None:
             return
@@ -162,12 +162,19 @@ class History:
         there = await self._content(who)
         if not there:
             return
-        name = sorted(there)[which % len(there)]
+        name = self._nth(there, which)
         self._forget_deeds(who, token_of(there[name]))
         if who == APP:
             await self.engine.delete(UUID(name))
         else:
             await self.remotes[who].drop(name)
+
+    def _nth(self, there: Mapping[str, Series], which: int) -> str:
+        return sorted(there, key=lambda name: token_of(there[name]))[which % len(there)]
+
+    async def trouble(self, index: int, kind: str) -> None:
+        """Play a trick at the next calls on one calendar."""
+        await self.remotes[index].trouble(kind)
 
     async def _content(self, who: int) -> dict[str, Series]:
         """Give the events on a side by the name they have there."""

@@ -12,13 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.engine import Engine, Tie, engine, meeting
 from tests.waiting import eventually
 
-from gleichtakt.store import calendars, holds, passes
+from gleichtakt.onboarding.connect import Connections, limits_of
+from gleichtakt.store import calendars, holds, instance, lanes, passes
 from gleichtakt.store.calendars import EventRow
 from gleichtakt.store.database import Database
 from gleichtakt.store.passes import LinkRow, PairRow
+from gleichtakt.worker.link_pass.context import Pass, utc_now
+from gleichtakt.worker.link_pass.observe import observe
+from gleichtakt.worker.link_pass.plan import make_plan
+from gleichtakt.worker.link_pass.settle import settle
+from gleichtakt.worker.loop import work
+from gleichtakt.worker.sync_link import link_policy
 
 FULL = {"outbound_detail": "full", "inbound_detail": "full", "delete_grace_minutes": 0}
-Work = Callable[[AsyncConnection, LinkRow], Awaitable[None]]
+Step = Callable[[AsyncConnection, LinkRow], Awaitable[None]]
 
 
 @pytest.fixture
@@ -88,14 +95,14 @@ async def test_a_booking_brought_back_while_its_deletion_is_recorded_gets_a_copy
     assert tie.titles == ["Beratung, doch"]
 
 
-async def _while_an_edit_is_stored(world: Engine, tie: Tie, row: EventRow, work: Work) -> None:
+async def _while_an_edit_is_stored(world: Engine, tie: Tie, row: EventRow, step: Step) -> None:
     """Do something of a pass that began before an edit of the application was committed."""
     async with world.database.begin() as connection:
         link = await _link(connection, tie)
 
     async def passing() -> None:
         async with world.database.begin() as connection:
-            await work(connection, link)
+            await step(connection, link)
 
     async with world.database.begin() as connection:
         edited = replace(row.series, event=replace(row.series.event, title="Beratung, verlegt"))
@@ -137,3 +144,51 @@ async def _link(connection: AsyncConnection, tie: Tie) -> LinkRow:
 async def _check_that_the_edit_arrives(world: Engine, tie: Tie) -> None:
     await world.sync()
     assert tie.titles == ["Beratung, verlegt"]
+
+
+async def test_a_plan_whose_first_half_is_overtaken_leaves_its_second_half(world: Engine) -> None:
+    """Both links edited one event; the other link's edit arrives between this link's plan and its effects."""
+    one, other = await world.tie("one", **FULL), await world.tie("other", **FULL)
+    row = await world.put(meeting("Beratung"))
+    await world.sync(rounds=2)
+    await world.put(replace(row.series, event=replace(row.series.event, location="Raum Spree")), row.id)
+    one.edit(one.things[0], description="vom einen")
+    other.edit(other.things[0], title="Beratung, vom anderen")
+    planned = await _plan(world, one)
+    await _pass_over(world, other)
+    await _carry_out(planned)
+    await world.sync(rounds=3)
+    for event in ((await world.ours())[0].series.event, one.there()[0].event, other.there()[0].event):
+        assert (event.title, event.description, event.location) == ("Beratung, vom anderen", "vom einen", "Raum Spree")
+
+
+async def _plan(world: Engine, tie: Tie) -> Pass:
+    """Begin a pass over one link and stop before its first effect."""
+    async with world.database.begin() as connection:
+        await connection.execute(text("update lane set due = now() where id = :id"), {"id": tie.lane_id})
+        (claim,) = await lanes.claim_these(connection, "tests", [tie.lane_id], 60)
+        link = await _link(connection, tie)
+        provider = await Connections(world.box, world.settings).get(connection, tie.connection_id, link.connection_version)
+        epoch = str((await instance.current(connection)).epoch)
+    limits = limits_of(provider.abilities)
+    planned = Pass(world.database, claim, link, link_policy(link, provider), limits, provider, epoch, utc_now())
+    await observe(planned)
+    planned.plan_id = await make_plan(planned, "run")
+    return planned
+
+
+async def _pass_over(world: Engine, tie: Tie) -> None:
+    """Make a whole pass over one link."""
+    async with world.database.begin() as connection:
+        await connection.execute(text("update link set due = now() where id = :id"), {"id": tie.id})
+        await connection.execute(text("update lane set due = now() where id = :id"), {"id": tie.lane_id})
+    await work(world.database, world.settings, world.box, once=True, lane_ids=[tie.lane_id])
+
+
+async def _carry_out(planned: Pass) -> None:
+    """Go on with a pass where `_plan` stopped, and give its lane back."""
+    assert planned.plan_id is not None
+    await settle(planned, planned.plan_id)
+    await planned.provider.close()
+    async with planned.database.begin() as connection:
+        await lanes.finish(connection, planned.claim, None)

@@ -170,13 +170,13 @@ async def mark_actions(connection: AsyncConnection, plan_id: UUID, numbers: Sequ
         )
 
 
-async def skip_after_held(connection: AsyncConnection, plan_id: UUID) -> None:
-    """Leave out actions that depend on a held one: the next plan finds what is left."""
+async def skip_after(connection: AsyncConnection, plan_id: UUID, state: str) -> None:
+    """Leave out actions that depend on one that is held or was skipped: the next plan finds what is left."""
     await connection.execute(
-        text("""update plan_action a set state = 'skipped', action = '{}' from plan_action held
-                where a.plan_id = :plan_id and held.plan_id = :plan_id and held.state = 'held' and a.state = 'planned'
-                  and a.series_id = held.series_id and a.number > held.number"""),
-        {"plan_id": plan_id},
+        text("""update plan_action a set state = 'skipped', action = '{}' from plan_action first
+                where a.plan_id = :plan_id and first.plan_id = :plan_id and first.state = :state
+                  and a.state in ('planned', 'approved') and a.series_id = first.series_id and a.number > first.number"""),
+        {"plan_id": plan_id, "state": state},
     )
 
 

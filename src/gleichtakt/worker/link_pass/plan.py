@@ -431,4 +431,4 @@ async def _guard(work: Pass, planning: Planning, mapped: int, present: int, kind
             work.held += await records.hold_actions(
                 connection, work.link, planning.plan_id, work.run_id, reason, params, classes=classes
             )
-        await records.skip_after_held(connection, planning.plan_id)
+        await records.skip_after(connection, planning.plan_id, "held")

@@ -106,6 +106,8 @@ async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> N
         await passes.look_again(connection, link, taken_over)
         await records.mark_actions(connection, plan_id, [row.number for row in going], "done")
         await records.mark_actions(connection, plan_id, moved, "skipped")
+        if moved:
+            await records.skip_after(connection, plan_id, "skipped")
         for series_id, trouble in written.troubles.items():
             await records.open_problem(connection, link, trouble, series_id=series_id, side="app")
         done = [row.series_id for row in going if row.series_id and row.series_id not in written.troubles]
