@@ -6,6 +6,7 @@ request was fine and our server too.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -177,10 +178,22 @@ def on_http(request: Request[Any, Any, Any], refused: HTTPException) -> Response
     return respond(request, _REFUSALS.get(refused.status_code, _unreadable)(refused), headers=headers)
 
 
+_MISSING = re.compile(r"missing required field `([^`]+)`")
+
+
 def _flaws(refused: ValidationException) -> list[Flaw]:
     found = refused.extra if isinstance(refused.extra, list) else []
-    flaws = [Flaw(str(one.get("key") or "body"), str(one.get("message", ""))) for one in found if isinstance(one, Mapping)]
+    flaws = [_flaw(str(one.get("key", "")), str(one.get("message", ""))) for one in found if isinstance(one, Mapping)]
     return flaws or [Flaw("request", "is not valid")]
+
+
+def _flaw(place: str, reason: str) -> Flaw:
+    """Name a flaw as the caller sees it: the whole body is none of its fields, and a missing field has a place, too."""
+    inner = "" if place == "data" else place
+    missing = _MISSING.search(reason)
+    if missing:
+        return Flaw(f"{inner}.{missing[1]}".lstrip("."), "is missing")
+    return Flaw(inner or "body", reason)
 
 
 def _unreadable(refused: HTTPException) -> Trouble:

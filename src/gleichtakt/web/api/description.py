@@ -167,6 +167,7 @@ _SETTING_SHAPES: Mapping[str, Schema] = {
     "number": {"type": "integer"},
     "share": {"type": "number", "minimum": 0, "maximum": 1},
     "text": {"type": "string"},
+    "detail": {"type": "array", "items": {"type": "string"}, "description": "names of fields"},
 }
 
 
@@ -328,6 +329,8 @@ def _setting_values() -> Schema:
 
 
 def _setting_shape(setting: Setting) -> Schema:
-    shape = {"type": "string", "enum": list(setting.choices)} if setting.choices else _SETTING_SHAPES.get(setting.kind)
+    shapes: list[Schema] = [{"type": "string", "enum": list(setting.choices)}] if setting.choices else []
+    if setting.kind in _SETTING_SHAPES:
+        shapes.append(_SETTING_SHAPES[setting.kind])
     described = {"description": f"{setting.help['en']} Default: {setting.default!r}."}
-    return {"oneOf": [shape, {"type": "null"}], **described} if shape else described
+    return {"oneOf": [*shapes, {"type": "null"}], **described} if shapes else described
