@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -109,6 +110,7 @@ async def test_every_body_has_an_example_and_every_example_is_accepted(
             continue
         shown = operation["requestBody"]["content"]["application/json"]["examples"]["example"]["value"]
         text = json.dumps(shown).replace(RESOURCE, ids["resource_id"]).replace(CONNECTION, ids["connection_id"])
+        text = text.replace("customer-7", uuid4().hex)  # the only name that is shared with other organizations
         if name == "create_link":
             text = text.replace("anna@example.org", "anna.second@example.org")
         if name == "disconnect_connection":
