@@ -68,18 +68,19 @@ def family(process_id: int) -> list[int]:
     """Give a process and all that descend from it."""
     found = [process_id]
     for parent in found:
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            found += [int(child) for child in task.read_text().split()]
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for task in Path(f"/proc/{parent}/task").glob("*/children"):
+                found += [int(child) for child in task.read_text().split()]
     return found
 
 
-def cpu_seconds(process_ids: Sequence[int]) -> float:
-    """Give the processor time these processes have used so far; those that have ended since are left out."""
+def cpu_seconds(process_id: int) -> float:
+    """Give the processor time of a process and its descendants, those included that have ended since it started."""
     ticks = 0
-    for process_id in process_ids:
+    for one in family(process_id):
         with suppress(FileNotFoundError, ProcessLookupError):
-            fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(field) for field in fields[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

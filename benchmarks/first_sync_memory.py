@@ -30,7 +30,7 @@ async def measure(world: World, events: int) -> tuple[float, float, float]:
         with world.worker() as worker:
             while not (await world.rows(database, "select first_run_done from link"))[0][0]:
                 await asyncio.sleep(0.2)
-            seconds, used, peak = time.perf_counter() - begun, cpu_seconds([worker]), peak_megabytes(worker)
+            seconds, used, peak = time.perf_counter() - begun, cpu_seconds(worker), peak_megabytes(worker)
         stored = (await world.rows(database, "select count(*) from series"))[0][0]
     assert stored == events, f"{stored} of {events} events arrived"
     return peak, seconds, used

@@ -1,7 +1,7 @@
 """Parse and write the same calendars with ours, icalendar and ical, side by side, and compare what they read.
 
-Run: ``.venv/bin/python benchmarks/ical.py [--peer .local/peers/bin/python] [--runs 5] [--events 10000] [--series 1000]``.
-The peer python has icalendar and ical installed and is asked to run this very file with ``--as-peer``. Each round runs
+Run: ``python -m benchmarks.ics [--peer .local/peers/bin/python] [--runs 5] [--events 10000] [--series 1000]``.
+The peer python has icalendar and ical installed and is asked to run this very module with ``--as-peer``. Each round runs
 all three after each other; the figures are CPU seconds, so that a busy machine does not decide. Ours goes all the way
 to checked `Series` values (zones resolved, overrides joined); the others stop at their own components.
 Expansion is measured by benchmarks/recurrence.py on the same series file.
@@ -19,6 +19,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from benchmarks.bench import ROOT, Figure, report
 
 FIRST = datetime(2026, 1, 1, 8)  # noqa: DTZ001 - a wall clock
 ZONE = (
@@ -123,11 +125,11 @@ def with_ical(text: str) -> tuple[float, float, list[Row]]:
 
 
 PEERS = {"icalendar": with_icalendar, "ical": with_ical}
+GOALS = {"icalendar": 8.0, "ical": 4.0}
 
 
 def as_peer(events: int, series: int) -> None:
     """Print one round of the peers as JSON."""
-    sys.path = [folder for folder in sys.path if Path(folder or ".").resolve() != Path(__file__).parent]  # we are no `ical`
     answer = {name: {file: run(text) for file, text in texts(events, series).items()} for name, run in PEERS.items()}
     json.dump(answer, sys.stdout)
 
@@ -135,12 +137,14 @@ def as_peer(events: int, series: int) -> None:
 def one_round(peer: Path, events: int, series: int) -> Measured:
     """Run the three after each other."""
     found: Measured = {"ours": {file: with_us(text) for file, text in texts(events, series).items()}}
-    command = [str(peer), __file__, "--as-peer", "--events", str(events), "--series", str(series)]
-    return found | json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    command = [str(peer), "-m", "benchmarks.ics", "--as-peer", "--events", str(events), "--series", str(series)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    peers: Measured = json.loads(answer)
+    return found | peers
 
 
 def main() -> int:
-    """Print a table of medians and ratios; fail where the results differ."""
+    """Print medians and ratios; 1 where a goal is missed or the results differ."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", type=Path, default=Path(".local/peers/bin/python"))
     parser.add_argument("--runs", type=int, default=5)
@@ -152,18 +156,18 @@ def main() -> int:
         as_peer(chosen.events, chosen.series)
         return 0
     rounds = [one_round(chosen.peer, chosen.events, chosen.series) for _ in range(chosen.runs)]
-    same = True
-    print(f"{'':24} {'ours':>9} {'icalendar':>20} {'ical':>20}")
-    for file in texts(1, 1) if not rounds else rounds[0]["ours"]:
-        for place, verb in ((0, "parse"), (1, "write")):
-            seconds = {name: statistics.median(found[name][file][place] for found in rounds) for name in ("ours", *PEERS)}
-            ratios = "".join(f"{seconds[name]:11.3f} s {seconds[name] / seconds['ours']:5.1f}x" for name in PEERS)
-            print(f"{verb + ' ' + file:24} {seconds['ours']:7.3f} s{ratios}")
+    figures, same = [], True
+    for file in rounds[0]["ours"]:
         rows = {name: sorted(map(tuple, rounds[0][name][file][2])) for name in ("ours", *PEERS)}
         equal = rows["ours"] == rows["icalendar"] == rows["ical"]
         same = same and equal
-        print(f"{'':24} results {'identical' if equal else 'DIFFER'}, {len(rows['ours'])} events")
-    return 0 if same else 1
+        for place, verb in ((0, "parse"), (1, "write")):
+            seconds = {name: statistics.median(found[name][file][place] for found in rounds) for name in rows}
+            for name, goal in GOALS.items():
+                made = f"{seconds[name]:.3f} s / {seconds['ours']:.3f} s, results {'identical' if equal else 'DIFFERENT'}"
+                ratio = seconds[name] / seconds["ours"]
+                figures.append(Figure(f"{verb} {file}: {name} / ours", ratio, goal, "x", least=True, more=made))
+    return report("ics", figures) or (0 if same else 1)
 
 
 if __name__ == "__main__":

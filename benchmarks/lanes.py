@@ -1,6 +1,6 @@
 """How fast lanes are claimed and given back while 100,000 wait, on one connection.
 
-usage: python benchmarks/lanes.py [--lanes 100000] [--organizations 200] [--batch 100] [--url postgresql://…] [--json]
+usage: python -m benchmarks.lanes [--lanes 100000] [--organizations 200] [--batch 100] [--url postgresql://…]
 Without a URL an embedded server is started in a temporary folder, with its normal, durable settings.
 """
 
@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
+from benchmarks.bench import Figure, report
+
 from gleichtakt.store import lanes
 from gleichtakt.store.database import Database, new_id
 from gleichtakt.store.embedded import Embedded
 from gleichtakt.store.migrate import migrate
+
+GOAL = 5_000.0
 
 
 async def fill(database: Database, count: int, organizations: int) -> None:
@@ -79,7 +83,7 @@ async def drain(database: Database, batch: int, total: int) -> dict[str, float]:
     }
 
 
-async def measure(url: str, count: int, organizations: int, batch: int) -> dict[str, object]:
+async def measure(url: str, count: int, organizations: int, batch: int) -> dict[str, dict[str, float]]:
     """Fill a database and measure with a backlog, and with few due among many waiting."""
     async with await Database.open(url, pool=1) as database:
         await migrate(database)
@@ -90,17 +94,16 @@ async def measure(url: str, count: int, organizations: int, batch: int) -> dict[
             await connection.execute("UPDATE lane SET due = now() WHERE id IN (SELECT id FROM lane LIMIT $1)", count // 20)
             await connection.execute("VACUUM ANALYZE lane")
         few = await drain(database, batch, count // 20)
-    return {"lanes": count, "organizations": organizations, "batch": batch, "backlog": backlog, "few_due": few}
+    return {"backlog": backlog, "few_due": few}
 
 
-def main() -> None:
+def main() -> int:
     """Read the arguments, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lanes", type=int, default=100_000)
     parser.add_argument("--organizations", type=int, default=200)
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--url", default="")
-    parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with ExitStack() as stack:
         url = asked.url
@@ -108,12 +111,14 @@ def main() -> None:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             url = stack.enter_context(Embedded.start(folder)).url
         found = asyncio.run(measure(url, asked.lanes, asked.organizations, asked.batch))
-    if asked.json:
-        print(json.dumps(found))
-        return
-    for name in ("backlog", "few_due"):
-        print(f"{name:8} {found[name]}")
+    figures = []
+    for name, told in (("backlog", "all due"), ("few_due", "few due")):
+        one = found[name]
+        made = f"claim {one['claim_ms']} ms, finish {one['finish_ms']} ms by {asked.batch}"
+        what = f"claim and finish, {asked.lanes} lanes, {told}"
+        figures.append(Figure(what, one["lanes_per_second"], GOAL, "/s", least=True, more=made))
+    return report("lanes", figures)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

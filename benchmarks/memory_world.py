@@ -101,6 +101,6 @@ def memory_world(folder: Path, *, links: int, events: int, settings: str) -> Ite
         simulator, line = stack.enter_context(process(command, folder / "simulator.log", environment))
         (folder / "firm.yaml").write_text(configuration(json.loads(line)["url"], links, settings))
         embedded = stack.enter_context(Embedded.start(folder / "data"))
-        apply = [PRODUCT, "apply", str(folder / "firm.yaml")]
+        apply = [str(PRODUCT), "apply", str(folder / "firm.yaml")]
         subprocess.run(apply, env=environment, check=True, stdout=subprocess.DEVNULL)
         yield World(folder, environment, simulator.pid, embedded.url)

@@ -13,10 +13,11 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.bench import Figure, cpu_seconds, family, report
+from benchmarks.bench import Figure, cpu_seconds, report
 from benchmarks.memory_world import World, memory_world
 
 from gleichtakt.store.database import Database
@@ -45,6 +46,11 @@ async def one_round(world: World, database: Database) -> float:
     return time.perf_counter() - begun
 
 
+def spent(groups: Mapping[str, list[int]]) -> dict[str, float]:
+    """Give the processor seconds of each group of processes."""
+    return {name: sum(map(cpu_seconds, group)) for name, group in groups.items()}
+
+
 async def measure(world: World, links: int, workers: int, rounds: int) -> list[Figure]:
     """Measure with so many worker processes."""
     with ExitStack() as stack:
@@ -55,13 +61,12 @@ async def measure(world: World, links: int, workers: int, rounds: int) -> list[F
             await until_over(world, database)
             assert (await world.rows(database, QUIET))[0][0] == links, "not every link is in step"
             await one_round(world, database)
-            groups = {"worker": processes, "database": [], "simulator": [world.simulator]}
+            groups = {"worker": processes, "database": [postmaster], "simulator": [world.simulator]}
             times, used = [], []
-            groups["database"] = family(postmaster)
             for _ in range(rounds):
-                before = {name: cpu_seconds(group) for name, group in groups.items()}
+                before = spent(groups)
                 times.append(await one_round(world, database))
-                used.append({name: (cpu_seconds(group) - before[name]) * 1000 / links for name, group in groups.items()})
+                used.append({name: (after - before[name]) * 1000 / links for name, after in spent(groups).items()})
     cost = ", ".join(f"{name} {min(round_[name] for round_ in used):.2f} ms" for name in groups)
     name = f"polling {links} links, {workers} worker process{'es' if workers > 1 else ''}"
     return [Figure(name, links / min(times), GOALS.get(workers), "/s", least=True, more=f"CPU per pass: {cost}")]

@@ -1,8 +1,8 @@
 """Expand the same series with ours, recurring-ical-events and ical, side by side, and compare the occurrences.
 
-Run: ``.venv/bin/python benchmarks/recurrence.py [--peer .local/peers/bin/python] [--runs 5] [--series 1000]``. The peer
+Run: ``python -m benchmarks.recurrence [--peer .local/peers/bin/python] [--runs 5] [--series 1000]``. The peer
 python has recurring-ical-events installed (it pins an older dateutil, so it lives in an environment of its own) and is
-asked to run this very file with ``--as-peer``. Each library parses first; the clock runs for expansion alone.
+asked to run this very module with ``--as-peer``. Each library parses first; the clock runs for expansion alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
+
+from benchmarks.bench import ROOT, Figure, report
 
 BERLIN = "Europe/Berlin"
 RULES = (
@@ -144,12 +145,11 @@ def with_recurring_ical_events(text: str, runs: int) -> tuple[float, Found]:
 
 
 def main() -> int:
-    """Print seconds, ratios and whether all three agree; 1 where they do not."""
+    """Print ratios and whether all three agree; 1 where they do not or a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", default=".local/peers/bin/python")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--series", type=int, default=1000)
-    parser.add_argument("--json", action="store_true")
     parser.add_argument("--as-peer", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.as_peer:
@@ -157,24 +157,19 @@ def main() -> int:
         return 0
     text = calendar_text(chosen.series)
     own, found = ours(chosen.series, chosen.runs)
-    command = [chosen.peer, str(Path(__file__).resolve()), "--as-peer", "--runs", str(chosen.runs)]
-    answer = json.loads(subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout)
+    command = [chosen.peer, "-m", "benchmarks.recurrence", "--as-peer", "--runs", str(chosen.runs)]
+    answer = json.loads(subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
     rie, rie_found = answer[0], [tuple(one) for one in answer[1]]
     ical, ical_found = with_ical(text, chosen.runs)
     again, _ = ours(chosen.series, chosen.runs)  # before and after the others: the machine is shared
     own = max(own, again)
-    result = {
-        "occurrences": len(found),
-        "ours_seconds": round(own, 3),
-        "recurring_ical_events_seconds": round(rie, 3),
-        "ical_seconds": round(ical, 3),
-        "times_faster_than_recurring_ical_events": round(rie / own, 1),
-        "times_faster_than_ical": round(ical / own, 1),
-        "agrees_with_recurring_ical_events": found == rie_found,
-        "agrees_with_ical": found == ical_found,
-    }
-    print(json.dumps(result) if chosen.json else "\n".join(f"{name:42} {value}" for name, value in result.items()))
-    return 0 if found == rie_found == ical_found else 1
+    same = f"{len(found)} occurrences, {'identical' if found == rie_found == ical_found else 'DIFFERENT'}"
+    made = "expand: {} / ours"
+    figures = [
+        Figure(made.format("recurring-ical-events"), rie / own, 8, "x", least=True, more=f"{rie:.2f} s / {own:.3f} s, {same}"),
+        Figure(made.format("ical"), ical / own, 4, "x", least=True, more=f"{ical:.2f} s / {own:.3f} s, {same}"),
+    ]
+    return report("recurrence", figures) or (0 if found == rie_found == ical_found else 1)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,19 @@
 
 One web process as `gleichtakt web` runs it, the embedded PostgreSQL, and a load generator in a process of its own that
 only counts bytes. `events` asks each connection for another calendar, `events_one_calendar` all for the same. The best of
-several short runs counts, because whatever else the machine does can only slow them down. Prints JSON lines.
+several short runs counts, because whatever else the machine does can only slow them down.
 
-usage: python benchmarks/rest.py [--seconds 3] [--runs 3] [--connections 50]
+usage: python -m benchmarks.rest [--seconds 3] [--runs 3] [--connections 50]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import multiprocessing
-import os
-import platform
 import socket
 import statistics
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -24,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from benchmarks.bench import Figure, cpu_seconds, report
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -41,6 +40,8 @@ from gleichtakt.store.resources import resources
 from gleichtakt.store.secrets import SecretBox, new_key
 
 EVENTS = 100
+RATES = {"events": 2_000.0}
+TIMES = {"free_busy": 5.0}
 
 
 async def prepare(url: str, data_dir: Path, number: int = 1) -> tuple[list[UUID], str]:
@@ -133,17 +134,6 @@ class Caller(asyncio.Protocol):
             self.send()
 
 
-def cpu_seconds(process_id: int) -> float:
-    """Give the processor time a process has used."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def machine() -> dict[str, object]:
-    """Say what it was measured on, and how busy that was."""
-    return {"cpus": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1), "python": platform.python_version()}
-
-
 def load(
     port: int, web: int, paths: list[str], key: str, connections: int, seconds: float, results: multiprocessing.Queue[object]
 ) -> None:
@@ -182,14 +172,14 @@ def load(
     asyncio.run(main())
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print; 1 where a goal is missed."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=float, default=3.0)
     options.add_argument("--runs", type=int, default=3)
     options.add_argument("--connections", type=int, default=50)
     chosen = options.parse_args()
-    spawn = multiprocessing.get_context("spawn")
+    spawn, figures = multiprocessing.get_context("spawn"), list[Figure]()
     with tempfile.TemporaryDirectory() as folder, Embedded.start(Path(folder) / "postgres") as embedded:
         resource_ids, key = asyncio.run(prepare(embedded.url, Path(folder), chosen.connections))
         listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
@@ -211,8 +201,20 @@ def main() -> None:
         ):
             runs = [measured(port, web.pid, paths, key, connections, chosen.seconds) for _ in range(chosen.runs)]
             best = max(runs, key=lambda run: run["requests_per_second"])
-            print(json.dumps({"what": name, "connections": connections, **best, **machine()}), flush=True)
+            figures += figures_of(name, connections, best)
         web.kill()
+    return report("rest", figures)
+
+
+def figures_of(name: str, connections: int, found: dict[str, float]) -> list[Figure]:
+    """Give the figures of one path: how many requests a second, and how long one takes where that is the goal."""
+    made = f"p50 {found['p50_ms']} ms, p99 {found['p99_ms']} ms, {found['web_cpu_us_per_request']} µs CPU each"
+    figures = [
+        Figure(f"{name}, {connections} connections", found["requests_per_second"], RATES.get(name), "/s", least=True, more=made)
+    ]
+    if name in TIMES:
+        figures.append(Figure(f"{name}, one request", found["p50_ms"], TIMES[name], "ms"))
+    return figures
 
 
 def measured(port: int, web: int | None, paths: list[str], key: str, connections: int, seconds: float) -> dict[str, float]:
@@ -241,4 +243,4 @@ def wait_for(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """How long a person waits: for help, for the server at its first start and later, for the demo.
 
-usage: python benchmarks/startup.py [--times 5] [--demo]
+usage: python -m benchmarks.startup [--times 5] [--demo]
 Each wait is the best of several, and is set beside `python -c pass`, which is what the machine needs to start anything.
 """
 
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import PRODUCT, Figure, environment_of, report
+from benchmarks.bench import PRODUCT, Figure, environment_of, report
 
 HELP_GOAL, WARM_GOAL, FIRST_GOAL, DEMO_GOAL = 0.3, 4.0, 10.0, 15.0
 

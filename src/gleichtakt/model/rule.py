@@ -99,8 +99,9 @@ def parts_of(line: str) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in pairs]
 
 
+@lru_cache(maxsize=4096)
 def parse_rule(line: str) -> Rule:
-    """Read one rule. Raises ValueError with a reason that names part and value."""
+    """Read one rule, cached by its text: calendars repeat a few. Raises ValueError with a reason that names part and value."""
     parts: dict[str, str] = {}
     for name, value in parts_of(line):
         if name not in KNOWN:
@@ -128,13 +129,16 @@ def parse_rule(line: str) -> Rule:
 
 def without_idle_parts(rule: Rule) -> Rule:
     """Drop what a short period gives no meaning: the numbers of BYDAY, and SKIP where dates only limit."""
-    return without_ordinals(replace(rule, skip=Skip.OMIT)) if rule.freq > Freq.MONTHLY else rule
+    if rule.freq <= Freq.MONTHLY:
+        return rule
+    rule = rule if rule.skip is Skip.OMIT else replace(rule, skip=Skip.OMIT)
+    return without_ordinals(rule)
 
 
 def without_ordinals(rule: Rule) -> Rule:
     """Make «the n-th Monday» every Monday, which is how a number is read where the period has no n-th one."""
-    days = sorted({weekday for _, weekday in rule.by_day})
-    return replace(rule, by_day=tuple((0, weekday) for weekday in days))
+    days = tuple((0, weekday) for weekday in sorted({weekday for _, weekday in rule.by_day}))
+    return rule if days == rule.by_day else replace(rule, by_day=days)
 
 
 def check_scale(parts: Mapping[str, str]) -> None:
@@ -241,7 +245,7 @@ def fit_rule(rule: Rule, start: Point) -> Rule:
         rule = replace(rule, by_hour=(), by_minute=(), by_second=())  # RFC 5545: MUST be ignored
     if rule.until is not None:
         rule = replace(rule, until=fit_until(rule.until, start))
-    return replace(rule, week_start=rule.week_start if _week_start_matters(rule) else 0)
+    return replace(rule, week_start=0) if rule.week_start and not _week_start_matters(rule) else rule
 
 
 def fit_until(until: Point, start: Point) -> Point:

@@ -27,7 +27,7 @@ from gleichtakt.worker.link_pass.observe import fetch
 from gleichtakt.worker.link_pass.resolve import resolve_one
 
 OURS_AT_ONCE = 100
-THEIRS_AT_ONCE = 50
+THEIRS_AT_ONCE = 100
 RECORDED_AT_ONCE, RECORD_SECONDS = 25, 0.5  # their intents are stored, so that a crash before that costs a look, no more
 RETRY_FIRST, RETRY_MOST = timedelta(seconds=30), timedelta(minutes=15)
 STALE_MOST = 3
