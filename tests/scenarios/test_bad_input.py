@@ -128,8 +128,6 @@ CASES: dict[str, tuple[str, Callable[[Case, str], Awaitable[Callable[[], Awaitab
     "no such calendar": ("general.calendar_missing", no_such_calendar),
     "unencrypted": ("general.unencrypted", unencrypted),
     "no right to read": ("general.forbidden", fault(caldav.Fault("status", status=403))),
-    "an error of theirs": ("general.server_error", fault(caldav.Fault("status", status=500))),
-    "no answer": ("general.broken_off", fault(caldav.Fault("lost"))),
     "a page instead of XML": ("general.malformed", fault(caldav.Fault("garbage", body=HTML))),
     "broken XML": ("general.malformed", fault(caldav.Fault("garbage", body="<multistatus xmlns='DAV:'><response><"))),
     "an empty answer": ("general.malformed", fault(caldav.Fault("garbage", body=""))),

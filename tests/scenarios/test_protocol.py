@@ -141,7 +141,8 @@ async def test_pro_06_an_object_that_comes_without_content_is_fetched_never_blan
 async def test_not_04_a_storm_of_news_costs_a_pass_or_two_for_each_calendar(world: Engine) -> None:
     connection_id = await world.login("memory", world.running.url)
     linked = [
-        await world.bind(connection_id, f"calendar-{n}", f"{n}.{MAILBOX}", await world.resource(f"P{n}")) for n in range(CALENDARS)
+        await world.bind(connection_id, f"calendar-{n}", f"{n}.{MAILBOX}", await world.resource(f"P{n}"))
+        for n in range(CALENDARS)
     ]
     await world.sync()
     world.forget()
