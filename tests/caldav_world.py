@@ -195,24 +195,26 @@ class ServerWorld(Opened):
     server: Server
     session: aiohttp.ClientSession
 
-    async def _send(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
+    async def send(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
+        """Send a plain request and give status and text."""
         url = self.server.url + quote(path)
         async with self.session.request(method, url, data=body.encode() or None, headers=headers) as answer:
             return answer.status, await answer.text()
 
-    async def _put(self, href: Href, text: str) -> None:
-        status, told = await self._send("PUT", href, text, **{"Content-Type": "text/calendar; charset=utf-8"})
+    async def store(self, href: Href, text: str) -> None:
+        """Someone else stores an object."""
+        status, told = await self.send("PUT", href, text, **{"Content-Type": "text/calendar; charset=utf-8"})
         assert status in {201, 204}, told
 
     async def text(self, href: Href) -> str:
         """Give an object as the server hands it out."""
-        status, text = await self._send("GET", href)
+        status, text = await self.send("GET", href)
         assert status == 200, text
         return text
 
     async def hrefs(self) -> frozenset[Href]:
         """Give the names of all objects."""
-        _, listed = await self._send("PROPFIND", self.calendar.calendar, _LIST, Depth="1", **XML)
+        _, listed = await self.send("PROPFIND", self.calendar.calendar, _LIST, Depth="1", **XML)
         found = (unquote(href) for href in re.findall(r"<(?:\w+:)?href>([^<]*)<", listed))
         return frozenset(Href(href) for href in found if href.endswith(".ics"))
 
@@ -223,21 +225,21 @@ class ServerWorld(Opened):
     async def create(self, series: Series) -> Href:
         """Someone else creates."""
         href = Href(f"{self.calendar.calendar}{uuid4().hex}.ics")
-        await self._put(href, ics.write_calendar([series]).decode())
+        await self.store(href, ics.write_calendar([series]).decode())
         return href
 
     async def edit(self, href: Href, changes: Mapping[str, Any]) -> None:
         """Someone else changes fields of the master."""
-        await self._put(href, changed(await self.text(href), changes))
+        await self.store(href, changed(await self.text(href), changes))
 
     async def delete(self, href: Href) -> None:
         """Someone else deletes."""
-        status, told = await self._send("DELETE", href)
+        status, told = await self.send("DELETE", href)
         assert status in {200, 204}, told
 
     async def plant(self, href: Href) -> None:
         """Put a property there that the model does not know."""
-        await self._put(href, planted(await self.text(href)))
+        await self.store(href, planted(await self.text(href)))
 
     async def has_planted(self, href: Href) -> bool:
         """Say whether it is still everywhere."""

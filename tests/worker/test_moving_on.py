@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.engine import Engine, Tie, engine, meeting
+from tests.simulation.caldav_remote import tie_simulated
 from tests.waiting import eventually
 
 from gleichtakt.onboarding.connect import Connections, limits_of
+from gleichtakt.simulators import caldav
 from gleichtakt.store import calendars, holds, instance, lanes, passes
 from gleichtakt.store.calendars import EventRow
 from gleichtakt.store.database import Database
@@ -93,6 +95,22 @@ async def test_a_booking_brought_back_while_its_deletion_is_recorded_gets_a_copy
     tie.remove(tie.things[0])
     await world.sync()
     assert tie.titles == ["Beratung, doch"]
+
+
+async def test_a_copy_that_is_deleted_before_we_read_again_is_missed(world: Engine) -> None:
+    async with caldav.start(caldav.Simulator(caldav.Habits(compares=True))) as running:
+        calendar = await tie_simulated(world, running)
+        await world.set("resource", world.resource_id, **FULL)
+        for title in ("Beratung", "Einweisung"):
+            await world.put(meeting(title))
+        await world.sync()
+        await calendar.drop(min(await calendar.content()))
+        await world.sync()
+        (held,) = await world.rows("select kind, count from hold where organization_id = :id", id=world.organization_id)
+        assert held == {"kind": "remote_delete", "count": 1}
+        await calendar.forget()
+        await world.sync(rounds=2)
+        assert {entry["verb"] for entry in running.simulator.ledger} == {"state"}  # and it is not asked for again
 
 
 async def _while_an_edit_is_stored(world: Engine, tie: Tie, row: EventRow, step: Step) -> None:

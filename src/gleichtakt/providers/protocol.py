@@ -177,7 +177,7 @@ class Page:
     upserts: tuple[Seen, ...] = ()
     gone: tuple[Href, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
-    unchanged: tuple[Href, ...] = ()  # in a listing: still there with the etag we know, content not fetched
+    unchanged: tuple[Href, ...] = ()  # named, and still there with the etag we know: content not fetched
     next: Cursor | None = None
     final: bool = False
     is_listing: bool = False

@@ -251,6 +251,30 @@ async def unlisted(connection: AsyncConnection, link: LinkRow, listing: str, lim
     return [row[0] for row in found]
 
 
+#: Stands for a listing at objects we wrote: the next reading has to meet them.
+WRITTEN = "written"
+
+
+async def mark_met(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> None:
+    """Note that a reading met these objects as we wrote them."""
+    if hrefs:
+        await connection.execute(
+            text("""update observed set listing = '' where resource_id = :resource_id and link_id = :link_id
+                    and href = any(cast(:hrefs as text[])) and listing = 'written'"""),
+            {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs)},
+        )
+
+
+async def not_met(connection: AsyncConnection, link: LinkRow, limit: int) -> list[str]:
+    """Give objects that we wrote and no reading has met since."""
+    found = await connection.execute(
+        text("""select href from observed where resource_id = :resource_id and link_id = :link_id and not gone
+                and listing = 'written' order by href limit :limit"""),
+        {"resource_id": link.resource_id, "link_id": link.id, "limit": limit},
+    )
+    return [row[0] for row in found]
+
+
 async def to_fetch(connection: AsyncConnection, link: LinkRow, start: datetime, end: datetime, limit: int) -> list[str]:
     """Give objects to ask for by id: unreadable ones whose pause is over, and what has entered the window."""
     found = await connection.execute(

@@ -314,13 +314,14 @@ observed = _partitioned(
     _text("kind", "default"),
     _bool("stale", default=True),  # not yet planned in this version
     _bool("gone", default=False),  # proven absent, not yet planned
-    _text("listing"),  # token of the last listing it was seen in
+    _text("listing"),  # token of the last listing it was seen in; `written` while no reading has met our write of it
     _int("attempt"),
     _time("retry_at"),
     _time("seen_at", now=True),
     _time("modified_at"),  # by their word, on our clock; null where they do not say
     Index("observed_stale_ix", "resource_id", "link_id", postgresql_where=text("stale")),
     Index("observed_unreadable_ix", "resource_id", "link_id", postgresql_where=text("reason = 'unreadable'")),
+    Index("observed_written_ix", "resource_id", "link_id", postgresql_where=text("listing = 'written'")),
     Index("observed_uid_ix", "resource_id", "link_id", "uid"),
 )
 

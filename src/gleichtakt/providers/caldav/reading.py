@@ -186,6 +186,7 @@ class Reader:
             standing = {one.href: one.etag for one in touched if one.href not in gone}
             etags = await known.of(list(standing))
             wanted = {href: etag for href, etag in standing.items() if not wire.same_etag(etag, etags.get(href, ""))}
+            unchanged = tuple(href for href in standing if href not in wanted)
             async for found, is_last in self._in_batches(place, of, wanted):
                 is_final = is_last and not is_cut
                 # the ctag was read before the last part: after an earlier one only the token says where we are
@@ -194,10 +195,11 @@ class Reader:
                     upserts=tuple(found.seen),
                     gone=(*gone, *found.gone),
                     unreadable=tuple(found.unreadable),
+                    unchanged=unchanged,
                     next=after.write() if is_last else None,
                     final=is_final,
                 )
-                gone = ()
+                gone = unchanged = ()
 
     async def _report_changes(self, place: Place, position: wire.Position) -> Answer:
         return await self.session.ask("REPORT", place.url, wire.sync_collection(position.token), position.depth)

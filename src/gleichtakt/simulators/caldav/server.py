@@ -267,8 +267,8 @@ class Server:
         since = folder.since((root.findtext("{DAV:}sync-token") or "").strip())
         names = xml.asked(root)
         changed = sorted((position, name) for name, position in folder.log.items() if position > since)
-        if since < 0:
-            changed = [(position, name) for position, name in changed if name in folder.things]
+        if since < 0 or habits.compares:
+            changed = [(at, name) for at, name in changed if name in folder.things or 0 <= folder.born.get(name, 0) <= since]
         page = changed[: habits.page] if habits.page else changed
         found = [
             self._thing(folder, folder.things[name], names)

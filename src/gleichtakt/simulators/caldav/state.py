@@ -38,7 +38,8 @@ class Habits:
     properties it drops. page: cuts a sync answer after so many (507). sync_depth: the Depth it wants on
     sync-collection. schedules: sends invitations; honours_agent: unless SCHEDULE-AGENT says otherwise. sign_in: none,
     basic, digest or bearer. most_bytes: of one object. renames: chooses object names itself. tells_rights: answers
-    current-user-privilege-set. tells_default: names a default calendar. multiget: offers it.
+    current-user-privilege-set. tells_default: names a default calendar. multiget: offers it. compares: answers
+    sync-collection by comparing two states, so that what came and went in between is not named.
     """
 
     sync: bool = True
@@ -58,6 +59,7 @@ class Habits:
     tells_rights: bool = True
     tells_default: bool = True
     multiget: bool = True
+    compares: bool = False
     multistatus_type: str = "application/xml; charset=utf-8"
 
 
@@ -85,11 +87,14 @@ class Folder:
     things: dict[str, Thing] = field(default_factory=dict)
     position: int = 0
     log: dict[str, int] = field(default_factory=dict)
+    born: dict[str, int] = field(default_factory=dict)  # name -> position at which it came
     epoch: int = 1
 
     def touch(self, name: str) -> int:
         """Note a change and give its position."""
         self.position += 1
+        if name in self.things:
+            self.born.setdefault(name, self.position)
         self.log[name] = self.position
         return self.position
 

@@ -194,7 +194,7 @@ def seen_after(work: Pass, intent: Intent, stored: Stored) -> Seen:
 
 def _observed(work: Pass, item: Done) -> dict[str, Any]:
     """Give the observed row; what was read back after a lost answer may hold a later edit, and is planned."""
-    return observed_row(work, _seen(work, item), _paired(item.intent), work.link.listing or "", stale=item.read_back is not None)
+    return observed_row(work, _seen(work, item), _paired(item.intent), passes.WRITTEN, stale=item.read_back is not None)
 
 
 def journal_entry(work: Pass, intent: Intent, stored: Stored | None) -> dict[str, Any]:

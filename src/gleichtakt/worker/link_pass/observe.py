@@ -65,7 +65,9 @@ async def _read(work: Pass, since: Cursor | None) -> bool:
     if work.is_cut:
         return moved  # the provider did not say that this was all: nothing may be concluded from absence
     if is_listing:
-        moved = await _conclude_listing(work, listing) or moved
+        return await _conclude_listing(work, listing) or moved
+    if last is not None and last.next != since:
+        moved = await _miss_our_writes(work) or moved
     return moved
 
 
@@ -96,6 +98,8 @@ async def _store_page(work: Pass, page: Page, listing: str, since: Cursor | None
         await passes.mark_gone(connection, link, gone)
         if listing:
             await passes.mark_listed(connection, link, page.unchanged, listing)
+        else:
+            await passes.mark_met(connection, link, page.unchanged)
         values: dict[str, Any] = {}
         if page.next is not None:
             values["cursor"] = page.next
@@ -162,6 +166,25 @@ async def fetch(work: Pass, hrefs: Sequence[str]) -> list[str]:
         answered = {item.href for item in found}
         missing += [href for href in chunk if href not in answered]
     return missing
+
+
+async def _miss_our_writes(work: Pass) -> bool:
+    """Ask by id for what we wrote and the changes since do not name.
+
+    What came and went between two readings need not be named at all (RFC 6578 §3.5, seen with Xandikos), so an object
+    of ours that somebody deleted before we read again would be missed until the next listing.
+    """
+    moved = False
+    while True:
+        async with work.database.read() as connection:
+            missed = await passes.not_met(connection, work.link, FETCH_AT_ONCE)
+        if not missed:
+            return moved
+        gone = await fetch(work, missed)
+        async with work.writing() as connection:
+            await passes.mark_gone(connection, work.link, gone)
+            await passes.mark_met(connection, work.link, missed)
+        moved = moved or bool(gone)
 
 
 async def _conclude_listing(work: Pass, listing: str) -> bool:
