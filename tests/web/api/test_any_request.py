@@ -37,7 +37,7 @@ from gleichtakt.web.api.description import TAGS
 from gleichtakt.web.app import create_app
 
 NIGHTLY = bool(os.environ.get("GLEICHTAKT_NIGHTLY"))
-EXAMPLES = 200 if NIGHTLY else 5
+EXAMPLES = 100 if NIGHTLY else 4
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 #: These end what others need; they meet unknown ids here, and have tests of their own.
 ENDING = ("delete", "revoke", "disconnect")

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from gleichtakt.errors import Conflict
@@ -130,7 +131,7 @@ async def _busy(request: Ask, resource_ids: Sequence[UUID], window: Timespan) ->
 @get("/resources/{resource_id:uuid}/free-busy")
 async def free_busy(
     request: Ask,
-    resource_id: UUID,
+    resource_id: FromPath[UUID],
     start: From = None,
     end: To = None,
 ) -> Response[FreeBusyView]:
@@ -154,7 +155,7 @@ class Wanted:
 
 
 @post("/availability", status_code=200, opt={"needs": "read"})
-async def find_times(request: Ask, data: Question) -> Response[Answer]:
+async def find_times(request: Ask, data: JSONBody[Question]) -> Response[Answer]:
     """Find times that suit everyone needed: all of some and, say, one of several rooms."""
     organization_id = await organization_of(request)
     window = Timespan(*stretch(data.start, data.end, longest=LONGEST))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from gleichtakt.store import changes as feed
@@ -61,10 +61,10 @@ class ChangePage(msgspec.Struct):
 async def read_changes(
     request: Ask,
     cursor: Annotated[
-        str | None, Parameter(description="`next` of the page before; left out: from the oldest; `now`: from here on")
+        str | None, QueryParameter(description="`next` of the page before; left out: from the oldest; `now`: from here on")
     ] = None,
     limit: Limit = 100,
-    wait: Annotated[float, Parameter(ge=0, le=LONGEST_WAIT, description="seconds to wait for a change")] = 0.0,
+    wait: Annotated[float, QueryParameter(ge=0, le=LONGEST_WAIT, description="seconds to wait for a change")] = 0.0,
 ) -> Response[ChangePage]:
     """Read what has changed since a cursor. A cursor of before a restore is gone (410): read everything anew."""
     organization_id = await organization_of(request)
@@ -169,7 +169,7 @@ def _view(row: store.Webhook, secret: str = MASK) -> WebhookView:
 
 
 @post("/webhooks", opt={"needs": "admin"})
-async def create_webhook(request: Ask, data: NewWebhook) -> Response[WebhookView]:
+async def create_webhook(request: Ask, data: JSONBody[NewWebhook]) -> Response[WebhookView]:
     """Add a webhook; its signing secret is given once."""
     _url(data.url)
     async with acting(request) as deed:
@@ -182,7 +182,7 @@ async def create_webhook(request: Ask, data: NewWebhook) -> Response[WebhookView
 
 
 @get("/webhooks/{webhook_id:uuid}")
-async def get_webhook(request: Ask, webhook_id: UUID) -> Response[WebhookView]:
+async def get_webhook(request: Ask, webhook_id: FromPath[UUID]) -> Response[WebhookView]:
     """Read a webhook and how its deliveries go."""
     async with reading(request) as (connection, organization_id):
         view = _view(await webhooks.get(connection, organization_id, webhook_id))
@@ -190,7 +190,7 @@ async def get_webhook(request: Ask, webhook_id: UUID) -> Response[WebhookView]:
 
 
 @patch("/webhooks/{webhook_id:uuid}", opt={"needs": "admin"})
-async def change_webhook(request: Ask, webhook_id: UUID, data: WebhookChange) -> Response[WebhookView]:
+async def change_webhook(request: Ask, webhook_id: FromPath[UUID], data: JSONBody[WebhookChange]) -> Response[WebhookView]:
     """Change a webhook, or renew its secret."""
     values = given(data)
     renew = values.pop("renew_secret")
@@ -209,7 +209,7 @@ async def change_webhook(request: Ask, webhook_id: UUID, data: WebhookChange) ->
 
 
 @delete("/webhooks/{webhook_id:uuid}", status_code=204, opt={"needs": "admin"})
-async def delete_webhook(request: Ask, webhook_id: UUID) -> None:
+async def delete_webhook(request: Ask, webhook_id: FromPath[UUID]) -> None:
     """Delete a webhook."""
     async with acting(request) as deed:
         gone = await webhooks.remove(deed.connection, deed.organization_id, webhook_id, expected(request))
@@ -218,7 +218,7 @@ async def delete_webhook(request: Ask, webhook_id: UUID) -> None:
 
 
 @post("/webhooks/{webhook_id:uuid}/test", status_code=202)
-async def test_webhook(request: Ask, webhook_id: UUID) -> Response[Accepted]:
+async def test_webhook(request: Ask, webhook_id: FromPath[UUID]) -> Response[Accepted]:
     """Send a signed test message soon; `last_status` of the webhook tells how it went."""
     async with acting(request) as deed:
         await webhooks.get(deed.connection, deed.organization_id, webhook_id)
@@ -233,7 +233,7 @@ async def test_webhook(request: Ask, webhook_id: UUID) -> Response[Accepted]:
 
 
 @post("/webhooks/{webhook_id:uuid}/replay", status_code=202)
-async def replay_webhook(request: Ask, webhook_id: UUID, data: Replay | None = None) -> Response[Accepted]:
+async def replay_webhook(request: Ask, webhook_id: FromPath[UUID], data: JSONBody[Replay | None] = None) -> Response[Accepted]:
     """Send everything again from a cursor of the change feed."""
     async with acting(request) as deed:
         cursor = data.cursor if data else None

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from gleichtakt.errors import Language
@@ -210,7 +210,11 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
 
 @get("/connections")
 async def list_connections(
-    request: Ask, limit: Limit = 100, cursor: Cursor = None, external_id: str | None = None, provider: str | None = None
+    request: Ask,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    external_id: FromQuery[str | None] = None,
+    provider: FromQuery[str | None] = None,
 ) -> Response[Page[ConnectionView]]:
     """List the connections."""
     async with reading(request) as (connection, organization_id):
@@ -224,7 +228,7 @@ async def list_connections(
 
 
 @post("/connections", opt={"needs": "admin"})
-async def create_connection(request: Ask, data: NewConnection) -> Response[ConnectionView]:
+async def create_connection(request: Ask, data: JSONBody[NewConnection]) -> Response[ConnectionView]:
     """Add a connection. Nothing is sent to the calendar system yet; POST …/doctor tries it."""
     if data.provider not in directory.providers():
         raise invalid("provider", f"expected one of {', '.join(directory.providers())}")
@@ -242,7 +246,7 @@ async def create_connection(request: Ask, data: NewConnection) -> Response[Conne
 
 
 @get("/connections/{connection_id:uuid}")
-async def get_connection(request: Ask, connection_id: UUID) -> Response[ConnectionView]:
+async def get_connection(request: Ask, connection_id: FromPath[UUID]) -> Response[ConnectionView]:
     """Read a connection."""
     async with reading(request) as (connection, organization_id):
         view = view_of(await connections.get(connection, organization_id, connection_id), language(request))
@@ -250,7 +254,9 @@ async def get_connection(request: Ask, connection_id: UUID) -> Response[Connecti
 
 
 @patch("/connections/{connection_id:uuid}", opt={"needs": "admin"})
-async def change_connection(request: Ask, connection_id: UUID, data: ConnectionChange) -> Response[ConnectionView]:
+async def change_connection(
+    request: Ask, connection_id: FromPath[UUID], data: JSONBody[ConnectionChange]
+) -> Response[ConnectionView]:
     """Change a connection. What its calendar system refused before is tried again at once."""
     values = _checked(given(data))
     texts(values, "name", "url", "autodiscover_address")
@@ -272,7 +278,7 @@ async def change_connection(request: Ask, connection_id: UUID, data: ConnectionC
 
 
 @delete("/connections/{connection_id:uuid}", status_code=204, opt={"needs": "admin"})
-async def delete_connection(request: Ask, connection_id: UUID) -> None:
+async def delete_connection(request: Ask, connection_id: FromPath[UUID]) -> None:
     """Delete a connection without links; those that have some are disconnected first."""
     async with acting(request) as deed:
         gone = await store.erase(deed.connection, deed.organization_id, connection_id, expected(request))
@@ -281,7 +287,9 @@ async def delete_connection(request: Ask, connection_id: UUID) -> None:
 
 
 @post("/connections/{connection_id:uuid}/disconnect", status_code=202, opt={"needs": "admin"})
-async def disconnect_connection(request: Ask, connection_id: UUID, data: EndingForm | None = None) -> Response[Ended]:
+async def disconnect_connection(
+    request: Ask, connection_id: FromPath[UUID], data: JSONBody[EndingForm | None] = None
+) -> Response[Ended]:
     """End all links of a connection. Without the right `confirm` the answer (409) tells whom it would hit."""
     form = data or EndingForm()
     async with acting(request) as deed:
@@ -304,8 +312,8 @@ async def disconnect_connection(request: Ask, connection_id: UUID, data: EndingF
 @get("/connections/{connection_id:uuid}/calendars")
 async def list_calendars(
     request: Ask,
-    connection_id: UUID,
-    mailbox: Annotated[str, Parameter(description="whose calendars; empty for the login's own")] = "",
+    connection_id: FromPath[UUID],
+    mailbox: Annotated[str, QueryParameter(description="whose calendars; empty for the login's own")] = "",
 ) -> Response[Page[CalendarView]]:
     """Ask the calendar system which calendars a mailbox has."""
     at, organization_id = services(request), await organization_of(request)
@@ -318,7 +326,9 @@ async def list_calendars(
 
 
 @post("/connections/{connection_id:uuid}/doctor", status_code=200)
-async def examine_connection(request: Ask, connection_id: UUID, data: Examination | None = None) -> Response[Report]:
+async def examine_connection(
+    request: Ask, connection_id: FromPath[UUID], data: JSONBody[Examination | None] = None
+) -> Response[Report]:
     """Check a connection step by step: what works, what does not, and what helps."""
     form = data or Examination()
     place = directory.CalendarRef(form.mailbox, form.calendar) if form.mailbox or form.calendar else None
@@ -334,7 +344,7 @@ async def examine_connection(request: Ask, connection_id: UUID, data: Examinatio
 
 
 @post("/connections/{connection_id:uuid}/match", status_code=202, opt={"needs": "admin"})
-async def match_connection(request: Ask, connection_id: UUID) -> Response[Queued]:
+async def match_connection(request: Ask, connection_id: FromPath[UUID]) -> Response[Queued]:
     """Connect everyone the calendar system's directory knows by address."""
     async with acting(request) as deed:
         row = await connections.get(deed.connection, deed.organization_id, connection_id)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from gleichtakt.errors import Language, cause, remedy
 from gleichtakt.model.document import read_series
@@ -131,7 +132,7 @@ async def _listed(request: Ask, kept: Kept[Any], wanted: Mapping[str, Any], limi
 
 @get("/holds")
 async def list_holds(
-    request: Ask, limit: Limit = 100, cursor: Cursor = None, in_state: InState = None, link_id: UUID | None = None
+    request: Ask, limit: Limit = 100, cursor: Cursor = None, in_state: InState = None, link_id: FromQuery[UUID | None] = None
 ) -> Response[Page[HoldView]]:
     """List what guards have held back, newest first."""
     listing = await _listed(request, holds, {"state": in_state, "link_id": link_id}, limit, cursor)
@@ -139,7 +140,7 @@ async def list_holds(
 
 
 @get("/holds/{hold_id:uuid}")
-async def get_hold(request: Ask, hold_id: UUID, limit: Limit = 200, cursor: Cursor = None) -> Response[HoldDetail]:
+async def get_hold(request: Ask, hold_id: FromPath[UUID], limit: Limit = 200, cursor: Cursor = None) -> Response[HoldDetail]:
     """Read a hold with the actions it keeps back."""
     after = number_of(cursor)
     async with reading(request) as (connection, organization_id):
@@ -151,7 +152,7 @@ async def get_hold(request: Ask, hold_id: UUID, limit: Limit = 200, cursor: Curs
 
 
 @post("/holds/{hold_id:uuid}/approve", status_code=200)
-async def approve_hold(request: Ask, hold_id: UUID) -> Response[HoldView]:
+async def approve_hold(request: Ask, hold_id: FromPath[UUID]) -> Response[HoldView]:
     """Let the held actions be done, exactly those that were shown."""
     async with acting(request) as deed:
         row = hold_view(await hold_store.approve(deed.connection, deed.organization_id, hold_id, deed.actor))
@@ -160,7 +161,7 @@ async def approve_hold(request: Ask, hold_id: UUID) -> Response[HoldView]:
 
 
 @post("/holds/{hold_id:uuid}/reject", status_code=200)
-async def reject_hold(request: Ask, hold_id: UUID) -> Response[HoldView]:
+async def reject_hold(request: Ask, hold_id: FromPath[UUID]) -> Response[HoldView]:
     """Refuse the held actions: the side that changed is brought back."""
     async with acting(request) as deed:
         row = hold_view(await hold_store.reject(deed.connection, deed.organization_id, hold_id, deed.actor))
@@ -173,7 +174,7 @@ async def reject_hold(request: Ask, hold_id: UUID) -> Response[HoldView]:
 
 @get("/conflicts")
 async def list_conflicts(
-    request: Ask, limit: Limit = 100, cursor: Cursor = None, in_state: InState = None, link_id: UUID | None = None
+    request: Ask, limit: Limit = 100, cursor: Cursor = None, in_state: InState = None, link_id: FromQuery[UUID | None] = None
 ) -> Response[Page[ConflictView]]:
     """List edits that contradict each other, newest first."""
     listing = await _listed(request, conflicts, {"state": in_state, "link_id": link_id}, limit, cursor)
@@ -181,7 +182,7 @@ async def list_conflicts(
 
 
 @get("/conflicts/{conflict_id:uuid}")
-async def get_conflict(request: Ask, conflict_id: UUID) -> Response[ConflictView]:
+async def get_conflict(request: Ask, conflict_id: FromPath[UUID]) -> Response[ConflictView]:
     """Read a conflict with all three versions."""
     async with reading(request) as (connection, organization_id):
         row = await conflicts.get(connection, organization_id, conflict_id)
@@ -189,7 +190,7 @@ async def get_conflict(request: Ask, conflict_id: UUID) -> Response[ConflictView
 
 
 @post("/conflicts/{conflict_id:uuid}/resolve", status_code=200)
-async def resolve_conflict(request: Ask, conflict_id: UUID, data: Resolution) -> Response[ConflictView]:
+async def resolve_conflict(request: Ask, conflict_id: FromPath[UUID], data: JSONBody[Resolution]) -> Response[ConflictView]:
     """Say whose version counts, or write the one that shall."""
     if (data.resolution == "merged") != (data.event is not None):
         raise invalid("event", "goes with the resolution `merged`, and only with it")
@@ -211,9 +212,9 @@ async def list_problems(
     limit: Limit = 100,
     cursor: Cursor = None,
     in_state: InState = None,
-    link_id: UUID | None = None,
-    connection_id: UUID | None = None,
-    resource_id: UUID | None = None,
+    link_id: FromQuery[UUID | None] = None,
+    connection_id: FromQuery[UUID | None] = None,
+    resource_id: FromQuery[UUID | None] = None,
 ) -> Response[Page[ProblemView]]:
     """List what could not be done, newest first."""
     wanted = {"state": in_state, "link_id": link_id, "connection_id": connection_id, "resource_id": resource_id}
@@ -222,7 +223,7 @@ async def list_problems(
 
 
 @get("/problems/{problem_id:uuid}")
-async def get_problem(request: Ask, problem_id: UUID) -> Response[ProblemView]:
+async def get_problem(request: Ask, problem_id: FromPath[UUID]) -> Response[ProblemView]:
     """Read a problem with its remedy."""
     async with reading(request) as (connection, organization_id):
         row = await problems.get(connection, organization_id, problem_id)
@@ -230,7 +231,7 @@ async def get_problem(request: Ask, problem_id: UUID) -> Response[ProblemView]:
 
 
 @post("/problems/{problem_id:uuid}/retry", status_code=202)
-async def retry_problem(request: Ask, problem_id: UUID) -> Response[ProblemView]:
+async def retry_problem(request: Ask, problem_id: FromPath[UUID]) -> Response[ProblemView]:
     """Try again now; the problem closes by itself once that works."""
     async with acting(request) as deed:
         row = await problem_store.retry(deed.connection, deed.organization_id, problem_id)
@@ -239,7 +240,7 @@ async def retry_problem(request: Ask, problem_id: UUID) -> Response[ProblemView]
 
 
 @post("/problems/{problem_id:uuid}/ignore", status_code=200)
-async def ignore_problem(request: Ask, problem_id: UUID) -> Response[ProblemView]:
+async def ignore_problem(request: Ask, problem_id: FromPath[UUID]) -> Response[ProblemView]:
     """Take a problem off the list until it happens again."""
     async with acting(request) as deed:
         row = await problem_store.ignore(deed.connection, deed.organization_id, problem_id)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, delete, get, post, put
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from gleichtakt.errors import Gone, Permanent, Scope, Trouble
 from gleichtakt.model.document import event_document, point_document, read_series
@@ -96,11 +96,11 @@ def _cursor(after: tuple[datetime, UUID] | None) -> bytes:
 @get("/resources/{resource_id:uuid}/events")
 async def list_events(
     request: Ask,
-    resource_id: UUID,
+    resource_id: FromPath[UUID],
     start: From = None,
     end: To = None,
-    expand: Annotated[bool, Parameter(description="give the occurrences of series one by one")] = False,
-    external_id: str | None = None,
+    expand: Annotated[bool, QueryParameter(description="give the occurrences of series one by one")] = False,
+    external_id: FromQuery[str | None] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response[EventPage]:
@@ -163,7 +163,7 @@ def row_start(series: Series, reader: tzinfo) -> datetime:
 
 
 @post("/resources/{resource_id:uuid}/events")
-async def create_event(request: Ask, resource_id: UUID, data: EventBody) -> Response[EventDocument]:
+async def create_event(request: Ask, resource_id: FromPath[UUID], data: JSONBody[EventBody]) -> Response[EventDocument]:
     """Add an event. With an `external_id` that is in use the event of that name is replaced (200 instead of 201)."""
     series, external_id = _content(data)
     async with acting(request) as deed:
@@ -173,7 +173,7 @@ async def create_event(request: Ask, resource_id: UUID, data: EventBody) -> Resp
 
 
 @get("/resources/{resource_id:uuid}/events/{event_id:uuid}")
-async def get_event(request: Ask, resource_id: UUID, event_id: UUID) -> Response[EventDocument]:
+async def get_event(request: Ask, resource_id: FromPath[UUID], event_id: FromPath[UUID]) -> Response[EventDocument]:
     """Read an event."""
     async with reading(request) as (connection, organization_id):
         row = await calendars.get_event(connection, resource_id, event_id)
@@ -183,7 +183,9 @@ async def get_event(request: Ask, resource_id: UUID, event_id: UUID) -> Response
 
 
 @put("/resources/{resource_id:uuid}/events/{event_id:uuid}")
-async def put_event(request: Ask, resource_id: UUID, event_id: UUID, data: EventBody) -> Response[EventDocument]:
+async def put_event(
+    request: Ask, resource_id: FromPath[UUID], event_id: FromPath[UUID], data: JSONBody[EventBody]
+) -> Response[EventDocument]:
     """Replace an event, or create it under an id of the caller's choice."""
     series, external_id = _content(data)
     async with acting(request) as deed:
@@ -193,7 +195,7 @@ async def put_event(request: Ask, resource_id: UUID, event_id: UUID, data: Event
 
 
 @delete("/resources/{resource_id:uuid}/events/{event_id:uuid}", status_code=204)
-async def delete_event(request: Ask, resource_id: UUID, event_id: UUID) -> None:
+async def delete_event(request: Ask, resource_id: FromPath[UUID], event_id: FromPath[UUID]) -> None:
     """Delete an event, here and where it was copied to."""
     async with acting(request) as deed:
         row = await calendars.get_event(deed.connection, resource_id, event_id)

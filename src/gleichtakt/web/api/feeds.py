@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, PathParameter
 
 from gleichtakt.errors import Permanent, Scope
 from gleichtakt.model.event import Event, Override, Sensitivity, Series, ShowAs
@@ -58,7 +58,9 @@ class NewFeed(msgspec.Struct):
 
 
 @get("/resources/{resource_id:uuid}/feeds")
-async def list_feeds(request: Ask, resource_id: UUID, limit: Limit = 100, cursor: Cursor = None) -> Response[Page[FeedView]]:
+async def list_feeds(
+    request: Ask, resource_id: FromPath[UUID], limit: Limit = 100, cursor: Cursor = None
+) -> Response[Page[FeedView]]:
     """List the addresses under which a calendar is published, without the addresses."""
     async with reading(request) as (connection, organization_id):
         await resources.get(connection, organization_id, resource_id)
@@ -67,7 +69,7 @@ async def list_feeds(request: Ask, resource_id: UUID, limit: Limit = 100, cursor
 
 
 @post("/resources/{resource_id:uuid}/feeds")
-async def create_feed(request: Ask, resource_id: UUID, data: NewFeed | None = None) -> Response[NewFeedView]:
+async def create_feed(request: Ask, resource_id: FromPath[UUID], data: JSONBody[NewFeed | None] = None) -> Response[NewFeedView]:
     """Publish a calendar under a new secret address."""
     form = data or NewFeed()
     async with acting(request) as deed:
@@ -85,7 +87,7 @@ async def create_feed(request: Ask, resource_id: UUID, data: NewFeed | None = No
 
 
 @delete("/resources/{resource_id:uuid}/feeds/{feed_id:uuid}", status_code=204)
-async def revoke_feed(request: Ask, resource_id: UUID, feed_id: UUID) -> None:
+async def revoke_feed(request: Ask, resource_id: FromPath[UUID], feed_id: FromPath[UUID]) -> None:
     """Close an address at once and for good."""
     async with acting(request) as deed:
         await resources.get(deed.connection, deed.organization_id, resource_id)
@@ -102,7 +104,7 @@ route_handlers = [list_feeds, create_feed, revoke_feed]
 
 @get("/feeds/{name:str}", include_in_schema=False)
 async def subscribe(
-    request: Request[None, None, State], name: Annotated[str, Parameter(description="the secret, and .ics")]
+    request: Request[None, None, State], name: Annotated[str, PathParameter(description="the secret, and .ics")]
 ) -> Response[bytes]:
     """Give a published calendar to whoever knows its address."""
     from gleichtakt.model.ics import write_calendar

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from gleichtakt.model.zones import known_zone, zone_of
@@ -16,13 +16,13 @@ from gleichtakt.web.problems import invalid
 
 MOST_PER_PAGE = 1000
 
-Limit = Annotated[int, Parameter(ge=1, le=MOST_PER_PAGE, description="rows per page")]
-Cursor = Annotated[str | None, Parameter(description="`next` of the page before")]
-InState = Annotated[str | None, Parameter(query="state", description="only rows in this state, such as open or paused")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MOST_PER_PAGE, description="rows per page")]
+Cursor = Annotated[str | None, QueryParameter(description="`next` of the page before")]
+InState = Annotated[str | None, QueryParameter(name="state", description="only rows in this state, such as open or paused")]
 From = Annotated[
-    str | None, Parameter(query="from", description="2026-11-23T09:00:00Z, or a date; without offset on the resource's clock")
+    str | None, QueryParameter(name="from", description="2026-11-23T09:00:00Z, or a date; without offset on the resource's clock")
 ]
-To = Annotated[str | None, Parameter(query="to", description="where the stretch ends, exclusive")]
+To = Annotated[str | None, QueryParameter(name="to", description="where the stretch ends, exclusive")]
 NO_NUL = r"^[^\x00]*$"  # the one character PostgreSQL does not hold
 Name = Annotated[str, Meta(max_length=500, pattern=NO_NUL)]
 ExternalId = Annotated[str, Meta(min_length=1, max_length=500, pattern=NO_NUL)]

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
+from litestar.params import FromPath
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -120,7 +121,7 @@ class ProblemType(msgspec.Struct):
 
 
 @get("/api/v1/problem-types/{code:str}", include_in_schema=False)
-async def problem_type(code: str) -> ProblemType:
+async def problem_type(code: FromPath[str]) -> ProblemType:
     """Explain a problem type; `{name}` stands for what is filled in when it happens."""
     sentence = sentences().get(code)
     if sentence is None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
 from gleichtakt.errors import Language
@@ -141,8 +141,8 @@ async def list_links(
     request: Ask,
     limit: Limit = 100,
     cursor: Cursor = None,
-    resource_id: UUID | None = None,
-    connection_id: UUID | None = None,
+    resource_id: FromQuery[UUID | None] = None,
+    connection_id: FromQuery[UUID | None] = None,
     in_state: InState = None,
 ) -> Response[Page[LinkView]]:
     """List the links."""
@@ -155,7 +155,7 @@ async def list_links(
 
 
 @post("/links")
-async def create_link(request: Ask, data: NewLink) -> Response[LinkView]:
+async def create_link(request: Ask, data: JSONBody[NewLink]) -> Response[LinkView]:
     """Tie a resource to a remote calendar. The first run starts at once, unless the link is made inactive."""
     values = given(data)
     settings = values.pop("settings")
@@ -177,7 +177,7 @@ async def put_settings(deed: Deed, level: str, object_id: UUID, values: dict[str
 
 
 @get("/links/{link_id:uuid}")
-async def get_link(request: Ask, link_id: UUID) -> Response[LinkView]:
+async def get_link(request: Ask, link_id: FromPath[UUID]) -> Response[LinkView]:
     """Read a link with its health."""
     async with reading(request) as (connection, organization_id):
         view = link_view(await links.get(connection, organization_id, link_id), language(request))
@@ -185,7 +185,7 @@ async def get_link(request: Ask, link_id: UUID) -> Response[LinkView]:
 
 
 @patch("/links/{link_id:uuid}")
-async def change_link(request: Ask, link_id: UUID, data: LinkChange) -> Response[LinkView]:
+async def change_link(request: Ask, link_id: FromPath[UUID], data: JSONBody[LinkChange]) -> Response[LinkView]:
     """Activate, deactivate or rename a link."""
     values = given(data)
     texts(values, "calendar_name")
@@ -201,7 +201,7 @@ async def change_link(request: Ask, link_id: UUID, data: LinkChange) -> Response
 
 
 @delete("/links/{link_id:uuid}", status_code=204)
-async def delete_link(request: Ask, link_id: UUID) -> None:
+async def delete_link(request: Ask, link_id: FromPath[UUID]) -> None:
     """Delete a link with its history. Our copies at the calendar system stay; what came from there goes."""
     async with acting(request) as deed:
         gone = await store.erase(deed.connection, deed.organization_id, link_id, deed.actor, expected(request))
@@ -213,7 +213,7 @@ async def delete_link(request: Ask, link_id: UUID) -> None:
 
 
 @post("/links/{link_id:uuid}/sync", status_code=202)
-async def sync_link(request: Ask, link_id: UUID, wait: Wait = 0.0) -> Response[RunView]:
+async def sync_link(request: Ask, link_id: FromPath[UUID], wait: Wait = 0.0) -> Response[RunView]:
     """Ask for a run now. With `wait` the answer comes when it has ended (200), or as it stands after so long (202)."""
     async with acting(request) as deed:
         await links.get(deed.connection, deed.organization_id, link_id)
@@ -229,8 +229,8 @@ async def sync_link(request: Ask, link_id: UUID, wait: Wait = 0.0) -> Response[R
 @post("/links/{link_id:uuid}/plan", status_code=202)
 async def plan_link(
     request: Ask,
-    link_id: UUID,
-    wait: Annotated[float, Parameter(ge=0, le=LONGEST_WAIT, description="seconds to wait for the plan")] = 60.0,
+    link_id: FromPath[UUID],
+    wait: Annotated[float, QueryParameter(ge=0, le=LONGEST_WAIT, description="seconds to wait for the plan")] = 60.0,
 ) -> Response[PlanView]:
     """Ask what a run would do, without doing it: 200 with the plan, or 202 with the run that is making it."""
     async with acting(request) as deed:
@@ -252,21 +252,21 @@ def _when_ended(request: Ask, view: Any, row: runs.Run) -> Response[Any]:
 
 
 @post("/links/{link_id:uuid}/pause", status_code=200)
-async def pause_link(request: Ask, link_id: UUID) -> Response[LinkView]:
+async def pause_link(request: Ask, link_id: FromPath[UUID]) -> Response[LinkView]:
     """Let a link rest; copies and pairings stay."""
     async with acting(request) as deed:
         return _moved(request, deed, "link.pause", await store.pause(deed.connection, deed.organization_id, link_id))
 
 
 @post("/links/{link_id:uuid}/resume", status_code=200)
-async def resume_link(request: Ask, link_id: UUID) -> Response[LinkView]:
+async def resume_link(request: Ask, link_id: FromPath[UUID]) -> Response[LinkView]:
     """Let a paused link work again: it compares both sides at once."""
     async with acting(request) as deed:
         return _moved(request, deed, "link.resume", await store.resume(deed.connection, deed.organization_id, link_id))
 
 
 @post("/links/{link_id:uuid}/reset", status_code=200)
-async def reset_link(request: Ask, link_id: UUID) -> Response[LinkView]:
+async def reset_link(request: Ask, link_id: FromPath[UUID]) -> Response[LinkView]:
     """Forget what both sides agreed on and match them again. Nothing is deleted on either side."""
     async with acting(request) as deed:
         return _moved(request, deed, "link.reset", await store.reset(deed.connection, deed.organization_id, link_id))
@@ -279,7 +279,7 @@ def _moved(request: Ask, deed: Deed, action: str, row: Link) -> Response[LinkVie
 
 
 @post("/links/{link_id:uuid}/disconnect", status_code=202)
-async def disconnect_link(request: Ask, link_id: UUID, data: LinkEnding | None = None) -> Response[LinkEnded]:
+async def disconnect_link(request: Ask, link_id: FromPath[UUID], data: JSONBody[LinkEnding | None] = None) -> Response[LinkEnded]:
     """End a tie and say what becomes of the copies on either side."""
     form = data or LinkEnding()
     async with acting(request) as deed:

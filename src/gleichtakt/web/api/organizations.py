@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from gleichtakt.errors import Permanent, Scope
@@ -67,7 +67,7 @@ def _own(request: Ask, organization_id: UUID) -> UUID:
 
 @get("/organizations")
 async def list_organizations(
-    request: Ask, limit: Limit = 100, cursor: Cursor = None, external_id: str | None = None
+    request: Ask, limit: Limit = 100, cursor: Cursor = None, external_id: FromQuery[str | None] = None
 ) -> Response[Page[OrganizationView]]:
     """List the organizations the key may see."""
     own = access_of(request).organization_id
@@ -80,7 +80,7 @@ async def list_organizations(
 
 
 @post("/organizations", opt={"needs": "admin"})
-async def create_organization(request: Ask, data: NewOrganization) -> Response[OrganizationView]:
+async def create_organization(request: Ask, data: JSONBody[NewOrganization]) -> Response[OrganizationView]:
     """Make an organization."""
     if access_of(request).organization_id is not None:
         raise Permanent("web.forbidden_organization", Scope.ACCOUNT)
@@ -93,7 +93,7 @@ async def create_organization(request: Ask, data: NewOrganization) -> Response[O
 
 
 @get("/organizations/{organization_id:uuid}")
-async def get_organization(request: Ask, organization_id: UUID) -> Response[OrganizationView]:
+async def get_organization(request: Ask, organization_id: FromPath[UUID]) -> Response[OrganizationView]:
     """Read an organization."""
     _own(request, organization_id)
     async with services(request).database.read() as connection:
@@ -102,7 +102,9 @@ async def get_organization(request: Ask, organization_id: UUID) -> Response[Orga
 
 
 @patch("/organizations/{organization_id:uuid}", opt={"needs": "admin"})
-async def change_organization(request: Ask, organization_id: UUID, data: OrganizationChange) -> Response[OrganizationView]:
+async def change_organization(
+    request: Ask, organization_id: FromPath[UUID], data: JSONBody[OrganizationChange]
+) -> Response[OrganizationView]:
     """Change an organization."""
     _own(request, organization_id)
     values = given(data)
@@ -119,8 +121,8 @@ async def change_organization(request: Ask, organization_id: UUID, data: Organiz
 @delete("/organizations/{organization_id:uuid}", status_code=204, opt={"needs": "admin"})
 async def delete_organization(
     request: Ask,
-    organization_id: UUID,
-    confirm: Annotated[str, Parameter(description="the organization's name, where it is not empty")] = "",
+    organization_id: FromPath[UUID],
+    confirm: Annotated[str, QueryParameter(description="the organization's name, where it is not empty")] = "",
 ) -> None:
     """Delete an organization with everything in it. Copies at calendar systems stay as they are."""
     if access_of(request).organization_id is not None:
@@ -209,7 +211,7 @@ async def list_keys(request: Ask, limit: Limit = 100, cursor: Cursor = None) -> 
 
 
 @post("/api-keys", opt={"needs": "admin"})
-async def create_key(request: Ask, data: NewKey) -> Response[NewKeyView]:
+async def create_key(request: Ask, data: JSONBody[NewKey]) -> Response[NewKeyView]:
     """Make an API key; its text is given once and cannot be read again."""
     expires_at = _aware(data.expires_at)
     if data.every_organization and access_of(request).organization_id is not None:
@@ -235,14 +237,14 @@ async def _key(request: Ask, connection: Any, organization_id: UUID, key_id: UUI
 
 
 @get("/api-keys/{key_id:uuid}", opt={"needs": "admin"})
-async def get_key(request: Ask, key_id: UUID) -> Response[KeyView]:
+async def get_key(request: Ask, key_id: FromPath[UUID]) -> Response[KeyView]:
     """Read what is known of an API key."""
     async with reading(request) as (connection, organization_id):
         return found(request, shown(KeyView, await _key(request, connection, organization_id, key_id)))
 
 
 @patch("/api-keys/{key_id:uuid}", opt={"needs": "admin"})
-async def change_key(request: Ask, key_id: UUID, data: KeyChange) -> Response[KeyView]:
+async def change_key(request: Ask, key_id: FromPath[UUID], data: JSONBody[KeyChange]) -> Response[KeyView]:
     """Rename an API key or let it expire."""
     values = given(data)
     texts(values, "name")
@@ -258,7 +260,7 @@ async def change_key(request: Ask, key_id: UUID, data: KeyChange) -> Response[Ke
 
 
 @delete("/api-keys/{key_id:uuid}", status_code=204, opt={"needs": "admin"})
-async def revoke_key(request: Ask, key_id: UUID) -> None:
+async def revoke_key(request: Ask, key_id: FromPath[UUID]) -> None:
     """Revoke an API key. It ends at once here, and within half a minute in other web processes."""
     async with acting(request) as deed:
         before = await _key(request, deed.connection, deed.organization_id, key_id)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, delete, get, patch, post
+from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -124,9 +125,9 @@ async def list_resources(
     request: Ask,
     limit: Limit = 100,
     cursor: Cursor = None,
-    external_id: str | None = None,
-    email: str | None = None,
-    group_id: UUID | None = None,
+    external_id: FromQuery[str | None] = None,
+    email: FromQuery[str | None] = None,
+    group_id: FromQuery[UUID | None] = None,
 ) -> Response[Page[ResourceView]]:
     """List the resources, or find one by the application's own id."""
     async with reading(request) as (connection, organization_id):
@@ -138,7 +139,7 @@ async def list_resources(
 
 
 @post("/resources")
-async def create_resource(request: Ask, data: NewResource) -> Response[ResourceView]:
+async def create_resource(request: Ask, data: JSONBody[NewResource]) -> Response[ResourceView]:
     """Add a resource."""
     async with acting(request) as deed:
         values = {name: value for name, value in given(data).items() if value is not None}
@@ -151,7 +152,7 @@ async def create_resource(request: Ask, data: NewResource) -> Response[ResourceV
 
 
 @get("/resources/{resource_id:uuid}")
-async def get_resource(request: Ask, resource_id: UUID) -> Response[ResourceView]:
+async def get_resource(request: Ask, resource_id: FromPath[UUID]) -> Response[ResourceView]:
     """Read a resource."""
     async with reading(request) as (connection, organization_id):
         view = shown(ResourceView, await resources.get(connection, organization_id, resource_id))
@@ -159,7 +160,7 @@ async def get_resource(request: Ask, resource_id: UUID) -> Response[ResourceView
 
 
 @patch("/resources/{resource_id:uuid}")
-async def change_resource(request: Ask, resource_id: UUID, data: ResourceChange) -> Response[ResourceView]:
+async def change_resource(request: Ask, resource_id: FromPath[UUID], data: JSONBody[ResourceChange]) -> Response[ResourceView]:
     """Change a resource."""
     values = given(data)
     texts(values, "name", "email")
@@ -173,7 +174,7 @@ async def change_resource(request: Ask, resource_id: UUID, data: ResourceChange)
 
 
 @delete("/resources/{resource_id:uuid}", status_code=204)
-async def delete_resource(request: Ask, resource_id: UUID) -> None:
+async def delete_resource(request: Ask, resource_id: FromPath[UUID]) -> None:
     """Delete a resource with its calendar; its links are disconnected first."""
     async with acting(request) as deed:
         gone = await store.erase(deed.connection, deed.organization_id, resource_id, expected(request))
@@ -183,7 +184,7 @@ async def delete_resource(request: Ask, resource_id: UUID) -> None:
 
 
 @post("/resources/{resource_id:uuid}/login", status_code=202)
-async def note_login(request: Ask, resource_id: UUID) -> Response[Standing]:
+async def note_login(request: Ask, resource_id: FromPath[UUID]) -> Response[Standing]:
     """Say that this person has just signed in to the application: they are looked up in the directories."""
     async with acting(request) as deed:
         row = await store.signed_in(deed.connection, deed.organization_id, resource_id)
@@ -208,7 +209,7 @@ async def _match(connection: AsyncConnection, organization_id: UUID, resource_id
 
 @get("/groups")
 async def list_groups(
-    request: Ask, limit: Limit = 100, cursor: Cursor = None, external_id: str | None = None
+    request: Ask, limit: Limit = 100, cursor: Cursor = None, external_id: FromQuery[str | None] = None
 ) -> Response[Page[GroupView]]:
     """List the groups."""
     async with reading(request) as (connection, organization_id):
@@ -220,7 +221,7 @@ async def list_groups(
 
 
 @post("/groups")
-async def create_group(request: Ask, data: NewGroup) -> Response[GroupView]:
+async def create_group(request: Ask, data: JSONBody[NewGroup]) -> Response[GroupView]:
     """Add a group."""
     async with acting(request) as deed:
         row = {**given(data), "organization_id": deed.organization_id}
@@ -230,7 +231,7 @@ async def create_group(request: Ask, data: NewGroup) -> Response[GroupView]:
 
 
 @get("/groups/{group_id:uuid}")
-async def get_group(request: Ask, group_id: UUID) -> Response[GroupView]:
+async def get_group(request: Ask, group_id: FromPath[UUID]) -> Response[GroupView]:
     """Read a group."""
     async with reading(request) as (connection, organization_id):
         view = shown(GroupView, await groups.get(connection, organization_id, group_id))
@@ -238,7 +239,7 @@ async def get_group(request: Ask, group_id: UUID) -> Response[GroupView]:
 
 
 @patch("/groups/{group_id:uuid}")
-async def change_group(request: Ask, group_id: UUID, data: GroupChange) -> Response[GroupView]:
+async def change_group(request: Ask, group_id: FromPath[UUID], data: JSONBody[GroupChange]) -> Response[GroupView]:
     """Change a group."""
     values = given(data)
     texts(values, "name")
@@ -251,7 +252,7 @@ async def change_group(request: Ask, group_id: UUID, data: GroupChange) -> Respo
 
 
 @delete("/groups/{group_id:uuid}", status_code=204)
-async def delete_group(request: Ask, group_id: UUID) -> None:
+async def delete_group(request: Ask, group_id: FromPath[UUID]) -> None:
     """Delete a group. Its resources stay, without a group and its settings."""
     async with acting(request) as deed:
         concerned = await levels.links_below(deed.connection, deed.organization_id, "group", group_id)

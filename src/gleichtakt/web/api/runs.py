@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from gleichtakt.errors import Language
 from gleichtakt.store import runs as store
@@ -23,7 +23,7 @@ from gleichtakt.web.api.words import Words, words
 LONGEST_WAIT = 300.0
 VERBS = ("created", "updated", "deleted")
 
-Wait = Annotated[float, Parameter(ge=0, le=LONGEST_WAIT, description="seconds to wait for the end")]
+Wait = Annotated[float, QueryParameter(ge=0, le=LONGEST_WAIT, description="seconds to wait for the end")]
 
 
 class RunView(msgspec.Struct):
@@ -108,10 +108,10 @@ async def list_runs(
     request: Ask,
     limit: Limit = 100,
     cursor: Cursor = None,
-    link_id: UUID | None = None,
-    connection_id: UUID | None = None,
+    link_id: FromQuery[UUID | None] = None,
+    connection_id: FromQuery[UUID | None] = None,
     in_state: InState = None,
-    kind: str | None = None,
+    kind: FromQuery[str | None] = None,
 ) -> Response[Page[RunView]]:
     """List the runs, newest first."""
     async with reading(request) as (connection, organization_id):
@@ -123,7 +123,7 @@ async def list_runs(
 
 
 @get("/runs/{run_id:uuid}")
-async def get_run(request: Ask, run_id: UUID, wait: Wait = 0.0) -> Response[RunView]:
+async def get_run(request: Ask, run_id: FromPath[UUID], wait: Wait = 0.0) -> Response[RunView]:
     """Read a run, on request once it has ended."""
     async with reading(request) as (connection, organization_id):
         row = await runs.get(connection, organization_id, run_id)
@@ -133,7 +133,7 @@ async def get_run(request: Ask, run_id: UUID, wait: Wait = 0.0) -> Response[RunV
 
 
 @get("/runs/{run_id:uuid}/plan")
-async def get_plan(request: Ask, run_id: UUID, limit: Limit = 1000, cursor: Cursor = None) -> Response[PlanView]:
+async def get_plan(request: Ask, run_id: FromPath[UUID], limit: Limit = 1000, cursor: Cursor = None) -> Response[PlanView]:
     """Read what a run means or meant to do."""
     after = number_of(cursor)
     async with reading(request) as (connection, organization_id):
@@ -145,7 +145,7 @@ async def get_plan(request: Ask, run_id: UUID, limit: Limit = 1000, cursor: Curs
 
 
 @post("/runs/{run_id:uuid}/undo", status_code=202)
-async def undo_run(request: Ask, run_id: UUID, wait: Wait = 0.0) -> Response[RunView]:
+async def undo_run(request: Ask, run_id: FromPath[UUID], wait: Wait = 0.0) -> Response[RunView]:
     """Take back what a run wrote on either side, through the same guards; what was never stored is named."""
     async with acting(request) as deed:
         undoing = await store.undo(deed.connection, deed.organization_id, run_id, deed.actor)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, get, patch
+from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.errors import Conflict, Scope
@@ -110,43 +111,45 @@ async def get_settings(request: Ask) -> Response[Settings]:
 
 
 @patch("/settings", opt={"needs": "admin"})
-async def change_settings(request: Ask, data: dict[str, Any]) -> Response[Settings]:
+async def change_settings(request: Ask, data: JSONBody[dict[str, Any]]) -> Response[Settings]:
     """Change settings of the organization: `{key: value}`; null clears."""
     return await _write(request, "global", await organization_of(request), data)
 
 
 @get("/groups/{group_id:uuid}/settings")
-async def get_group_settings(request: Ask, group_id: UUID) -> Response[Settings]:
+async def get_group_settings(request: Ask, group_id: FromPath[UUID]) -> Response[Settings]:
     """Read the settings of a group."""
     return await _read(request, "group", group_id)
 
 
 @patch("/groups/{group_id:uuid}/settings")
-async def change_group_settings(request: Ask, group_id: UUID, data: dict[str, Any]) -> Response[Settings]:
+async def change_group_settings(request: Ask, group_id: FromPath[UUID], data: JSONBody[dict[str, Any]]) -> Response[Settings]:
     """Change settings of a group: `{key: value}`; null clears."""
     return await _write(request, "group", group_id, data)
 
 
 @get("/resources/{resource_id:uuid}/settings")
-async def get_resource_settings(request: Ask, resource_id: UUID) -> Response[Settings]:
+async def get_resource_settings(request: Ask, resource_id: FromPath[UUID]) -> Response[Settings]:
     """Read the settings of a resource."""
     return await _read(request, "resource", resource_id)
 
 
 @patch("/resources/{resource_id:uuid}/settings")
-async def change_resource_settings(request: Ask, resource_id: UUID, data: dict[str, Any]) -> Response[Settings]:
+async def change_resource_settings(
+    request: Ask, resource_id: FromPath[UUID], data: JSONBody[dict[str, Any]]
+) -> Response[Settings]:
     """Change settings of a resource: `{key: value}`; null clears."""
     return await _write(request, "resource", resource_id, data)
 
 
 @get("/links/{link_id:uuid}/settings")
-async def get_link_settings(request: Ask, link_id: UUID) -> Response[Settings]:
+async def get_link_settings(request: Ask, link_id: FromPath[UUID]) -> Response[Settings]:
     """Read the settings of a link, with what its provider caps."""
     return await _read(request, "link", link_id)
 
 
 @patch("/links/{link_id:uuid}/settings")
-async def change_link_settings(request: Ask, link_id: UUID, data: dict[str, Any]) -> Response[Settings]:
+async def change_link_settings(request: Ask, link_id: FromPath[UUID], data: JSONBody[dict[str, Any]]) -> Response[Settings]:
     """Change settings of a link: `{key: value}`; null clears."""
     return await _write(request, "link", link_id, data)
 
