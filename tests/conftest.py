@@ -16,11 +16,22 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from tests.firm import Firm, make_firm
 
 from gleichtakt.store.database import Database, new_id
 from gleichtakt.store.embedded import Embedded
 from gleichtakt.store.migrate import migrate
+
+#: Every run tries the same examples, so that one is not red by chance; the nightly run tries others each time.
+NIGHTLY = bool(os.environ.get("GLEICHTAKT_NIGHTLY"))
+settings.register_profile(
+    "house",
+    derandomize=not NIGHTLY,
+    deadline=None,  # a busy machine is no defect
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("house")
 
 TEMPLATE_LOCK = 0x74656D706C617465
 #: Nothing here outlives the session. Autovacuum could be at work in a database just when its test drops it, which a role

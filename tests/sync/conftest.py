@@ -1,15 +1,9 @@
-"""How many random histories: few in every run, many where GLEICHTAKT_HISTORIES asks for them (the nightly run does)."""
+"""How many random histories of the planner: few in every run, many in the nightly one."""
 
 from __future__ import annotations
 
-import os
+from hypothesis import settings
+from tests.conftest import NIGHTLY
 
-from hypothesis import HealthCheck, settings
-
-settings.register_profile(
-    "sync",
-    max_examples=int(os.environ.get("GLEICHTAKT_HISTORIES", "15")),
-    deadline=None,  # a busy machine is no defect of the planner
-    suppress_health_check=[HealthCheck.too_slow],
-)
+settings.register_profile("sync", settings.get_profile("house"), max_examples=400 if NIGHTLY else 15)
 settings.load_profile("sync")
