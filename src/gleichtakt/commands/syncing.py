@@ -17,7 +17,6 @@ from gleichtakt.errors import Permanent, Scope, cause, remedy
 from gleichtakt.settings import Settings
 from gleichtakt.store import runs
 from gleichtakt.store.runs import ENDED, Run
-from gleichtakt.worker.loop import work
 
 ACTOR = "command"
 COUNTED = {"create": "created", "update": "updated", "delete": "deleted"}
@@ -151,6 +150,8 @@ async def _run(here: Here, names: Sequence[str], kind: str, seconds: float) -> l
 async def _ended(here: Here, asked: Sequence[tuple[Link, UUID]], seconds: float) -> list[tuple[Link, Run]]:
     """Let a living worker make the runs, else make them here; give them as they are in the end or after so long."""
     if not await has_worker(here.database):
+        from gleichtakt.worker.loop import work
+
         await attended(here)
         progress(either("Kein Worker läuft: der Abgleich geschieht hier …", "No worker is running: syncing here …"))
         await work(here.database, here.settings, here.box, once=True, lane_ids=[link.lane_id for link, _ in asked])
