@@ -46,25 +46,29 @@ async def observe(work: Pass) -> bool:
 
 
 async def _read(work: Pass, since: Cursor | None) -> bool:
-    """Store the pages after a cursor. A listing gets a token, so that what it did not meet is known at its end."""
+    """Store the pages after a cursor. A listing gets a token, so that what it did not meet is known at its end.
+
+    The token stays with the link until the listing is concluded: one that was interrupted, in the middle or between its
+    last page and its conclusion, is concluded by the next reading. A listing from the beginning has a token of its own:
+    what an earlier attempt met may be gone since.
+    """
     link = work.link
-    listing = link.listing or uuid4().hex if since is None else link.listing or ""
+    listing = uuid4().hex if since is None else link.listing or ""
     known = await _known(work, everything=since is None or bool(link.facts.get("lists")))
-    moved, is_listing, started = False, False, since is None
+    moved, started = False, since is None
     last: Page | None = None
     async for page in work.provider.changes(work.calendar, since, known=known, window=work.window):
-        if page.is_listing and not is_listing:
-            is_listing = True
+        if page.is_listing:
             listing = listing or uuid4().hex
         changed = bool(page.upserts or page.gone or page.unreadable)
         moved = moved or changed
         if changed or page.unchanged or started or page.next not in (None, link.cursor):
-            await _store_page(work, page, listing if is_listing or started else "", since)
+            await _store_page(work, page, listing, since)
         last = page
     work.is_cut = last is None or not last.final
     if work.is_cut:
         return moved  # the provider did not say that this was all: nothing may be concluded from absence
-    if is_listing:
+    if listing:
         return await _conclude_listing(work, listing) or moved
     if last is not None and last.next != since:
         moved = await _miss_our_writes(work) or moved
@@ -103,7 +107,7 @@ async def _store_page(work: Pass, page: Page, listing: str, since: Cursor | None
         values: dict[str, Any] = {}
         if page.next is not None:
             values["cursor"] = page.next
-        if listing and not page.final:
+        if listing:
             values["listing"] = listing
         if page.is_listing and since is not None and not link.listing:
             values["facts"] = {**link.facts, "lists": True}
