@@ -18,8 +18,8 @@ from gleichtakt.model.recurrence import canonical_rule, slots
 
 ZONES = ["Europe/Berlin", "America/St_Johns", "Pacific/Auckland", "UTC"]
 CUSTOM = (
-    "BEGIN:VTIMEZONE\r\nTZID:Works\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\n"
-    "TZOFFSETFROM:+0345\r\nTZOFFSETTO:+0345\r\nEND:STANDARD\r\nEND:VTIMEZONE"
+    "BEGIN:VTIMEZONE\nTZID:Works\nBEGIN:STANDARD\nDTSTART:19700101T000000\n"
+    "TZOFFSETFROM:+0345\nTZOFFSETTO:+0345\nEND:STANDARD\nEND:VTIMEZONE"
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 WALLS = st.datetimes(datetime.fromisoformat("1601-01-01"), datetime.fromisoformat("9990-01-01")).map(
@@ -304,3 +304,11 @@ def test_a_series_read_back_has_the_same_occurrences() -> None:
     found = read_series(document())
     start, end = wall_of(at("2026-03-01")), wall_of(at("2026-04-01"))
     assert [f"{wall:%d}" for wall in slots(found, start, end)] == ["02", "09", "16", "23", "30"]
+
+
+def test_a_custom_zone_is_read_in_one_form_however_it_was_written() -> None:
+    spelled = CUSTOM.replace("\n", "\r\n").replace(
+        "TZOFFSETFROM:+0345\r\nTZOFFSETTO:+0345", "TZOFFSETTO:+0345\r\nTZOFFSETFROM:+0345"
+    )
+    point = {"date_time": "2026-03-02T09:00:00", "time_zone": {"custom": spelled + "\r\n"}}
+    assert read_point(point, "start") == Zoned(datetime.fromisoformat("2026-03-02T09:00:00"), CUSTOM)

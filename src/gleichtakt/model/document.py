@@ -22,7 +22,7 @@ from gleichtakt.model.event import (
     Series,
 )
 from gleichtakt.model.point import Day, Floating, Point, Zoned, instant, wall_of, with_wall
-from gleichtakt.model.zones import known_zone, zone_of
+from gleichtakt.model.zones import canonical_zone, known_zone, zone_of
 
 Json = Any  # what `json.loads` gives
 E = TypeVar("E", bound=StrEnum)
@@ -136,7 +136,7 @@ def _read_zone(found: Json, place: str) -> str | None:
     name = custom if custom is not None else found
     if not isinstance(name, str) or not known_zone(name) or (custom is not None) != name.startswith("BEGIN:VTIMEZONE"):
         raise Malformed(f"{place}.time_zone", 'expected an IANA zone such as Europe/Berlin, or {"custom": "BEGIN:VTIMEZONE…"}')
-    return name
+    return name if custom is None else canonical_zone(name)
 
 
 def _text(found: Mapping[str, Json], key: str, place: str, default: str) -> str:

@@ -73,10 +73,11 @@ def canonical_zone(name: str) -> str:
     """Give the one modern name of an IANA zone, whatever its case or age: ``asia/calcutta`` is ``Asia/Kolkata``.
 
     A country's own zone stays, even where the data has merged its rules with another's (``Europe/Oslo``). All names
-    of UTC and GMT are ``UTC``. Raises ValueError for other names; a custom zone's text is its own canonical name.
+    of UTC and GMT are ``UTC``. The one text of a custom zone is that of `zone_rules.normal_rules`, whatever the order and
+    the line ends of its parts. Raises ValueError for other names.
     """
     if name.startswith(CUSTOM):
-        return name
+        return _normal(name)
     found = _names_without_case().get(name.casefold())
     if found is None:
         raise ValueError(f"unknown time zone {name[:80]!r}")
@@ -107,6 +108,13 @@ def resolve_zone(tzid: str, vtimezone: str | None, calendar_default: str, year: 
     from gleichtakt.model import zone_spelling
 
     return zone_spelling.resolve_zone(tzid, vtimezone, calendar_default, year or zone_spelling.DEFAULT_YEAR)
+
+
+@lru_cache(maxsize=256)
+def _normal(text: str) -> str:
+    from gleichtakt.model.zone_rules import normal_rules
+
+    return normal_rules(text)
 
 
 @lru_cache(maxsize=256)
