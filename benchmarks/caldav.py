@@ -245,7 +245,7 @@ def first(server: servers.Server, product: Server, folder: Path, events: int, ro
             other.append(peer.sync())
         print(f"# round {number}: bare {floor[-1]:.1f} s, ours {own[-1]:.1f} s {other[-1:]}", file=sys.stderr, flush=True)
     ratio = min(own) / min(floor)
-    made = f"{min(own):.2f} s / {min(floor):.2f} s, {IN_FLIGHT} in flight"
+    made = f"{min(own):.2f} s / {min(floor):.2f} s, {IN_FLIGHT[server.name]} in flight"
     figures = [Figure(f"first sync of {events}: ours / bare PUT", ratio, 1.15, "x", more=made)]
     if other:
         made = f"{min(other):.2f} s / {min(own):.2f} s"

@@ -13,6 +13,7 @@ from gleichtakt.model.document import point_document, read_series
 from gleichtakt.model.event import Sensitivity, ShowAs
 from gleichtakt.model.point import Zoned
 from gleichtakt.simulators.memory import Fault
+from gleichtakt.store import runs
 from gleichtakt.store.database import Database
 
 FULL = {"outbound_detail": "full", "inbound_detail": "full", "delete_grace_minutes": 0}
@@ -54,6 +55,18 @@ async def test_a_second_pass_writes_nothing(world: Engine) -> None:
     await world.sync(rounds=3)
     assert world.writes() == 0
     assert await world.rows("select id, version from series order by id") == before
+
+
+async def test_a_run_over_nothing_new_ends_without_a_plan(world: Engine) -> None:
+    tie = await world.tie()
+    await world.put(meeting())
+    await world.sync(rounds=2)
+    async with world.database.begin() as connection:
+        run_id = await runs.ask(connection, tie.id, "sync", "test")
+    await world.sync(due=False)
+    (run,) = await world.rows("select state, counts::text as counts from run where id = :id", id=run_id)
+    assert run["state"] == "done"
+    assert await world.rows("select id from plan where run_id = :id", id=run_id) == []
 
 
 async def test_edits_travel_both_ways(world: Engine) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -83,6 +83,25 @@ async def test_our_own_writes_are_not_read_again() -> None:
         asked(world)
         pages = await read(world, cursor, known=Known({hrefs[0]: etag}))
         assert found(pages) == set()
+        assert asked(world) == ["state", "list"]
+
+
+async def test_versions_are_looked_up_only_for_what_changed() -> None:
+    async with simulated_world() as world:
+        hrefs = await filled(world, 4)
+        cursor = last_cursor(await read(world))
+        looked_up: list[Href] = []
+
+        async def look_up(wanted: Sequence[Href]) -> dict[str, str]:
+            looked_up.extend(wanted)
+            return {href: world.simulator.etag(world.folder.things[href.rpartition("/")[2]]) for href in wanted}
+
+        assert found(await read(world, cursor, known=Known(look_up=look_up))) == set()
+        assert looked_up == []
+        await world.edit(hrefs[0], {"title": "unser"})
+        asked(world)
+        assert found(await read(world, cursor, known=Known(look_up=look_up))) == set()
+        assert looked_up == [hrefs[0]]
         assert asked(world) == ["state", "list"]
 
 

@@ -9,7 +9,7 @@ from tests.caldav_world import MAILBOX, SimulatedWorld, caldav_login, series_in,
 from tests.contract.samples import INVITED, RICH, at, meeting
 from tests.contract.suite import MARK, create, delete, held, key, update, with_title
 
-from gleichtakt.errors import Ambiguous, Conflict, Permanent, Throttled, Transient
+from gleichtakt.errors import Ambiguous, Conflict, Permanent, Scope, Throttled, Transient
 from gleichtakt.model.event import Attendee, Person, Series
 from gleichtakt.providers.protocol import Href, Mail, Stored
 from gleichtakt.providers.registry import connect
@@ -48,7 +48,19 @@ async def test_an_update_after_a_fetch_needs_one_request() -> None:
         world.simulator.ledger.clear()
         await update(world, stored, base, with_title(base, "neu"), "title")
         assert [entry["method"] for entry in world.simulator.ledger] == ["PUT"]
-        assert world.simulator.ledger[0]["if_match"] == stored.etag
+
+
+async def test_updates_that_were_announced_are_read_in_one_request() -> None:
+    async with simulated_world() as world:
+        made = [await create(world, replace(meeting(), uid=f"m{n}@example.org"), number=n + 1) for n in range(3)]
+        bases = [(await held(world, stored.href)).series for stored in made]
+        other = await world.reconnect()  # one that has not read them
+        world.simulator.ledger.clear()
+        await other.prepare(world.calendar, [stored.href for stored in made])
+        for stored, base in zip(made, bases, strict=True):
+            what = {"base": base, "new": with_title(base, "neu"), "fields": frozenset({"title"}), "key": key(90), "mark": MARK}
+            await other.update(world.calendar, stored.href, expect=stored.etag, mail=Mail.NONE, **what)
+        assert [entry["method"] for entry in world.simulator.ledger] == ["REPORT", "PUT", "PUT", "PUT"]
 
 
 async def test_an_update_whose_lost_answer_was_a_success_is_recognised() -> None:
@@ -177,6 +189,23 @@ async def test_a_full_account_is_tried_again_later() -> None:
         with pytest.raises(Transient) as raised:
             await create(world, meeting())
         assert raised.value.code == "general.storage_full"
+        assert not isinstance(raised.value, Ambiguous)
+
+
+async def test_a_locked_calendar_is_written_to_once_it_is_free() -> None:
+    async with simulated_world() as world:
+        world.simulator.faults.add(Fault("status", "create", status=423, times=2))
+        stored = await create(world, meeting())
+        assert series_in(world.text(stored.href)).uid == meeting().uid
+        assert [entry["status"] for entry in world.simulator.ledger if entry["method"] == "PUT"] == [423, 423, 201]
+
+
+async def test_a_calendar_that_stays_locked_is_tried_again_later() -> None:
+    async with simulated_world() as world:
+        world.simulator.faults.add(Fault("status", "create", status=423, times=-1))
+        with pytest.raises(Transient) as raised:
+            await create(world, meeting())
+        assert raised.value.scope is Scope.SERIES
         assert not isinstance(raised.value, Ambiguous)
 
 

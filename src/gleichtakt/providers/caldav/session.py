@@ -5,6 +5,7 @@ What is remembered here only saves requests; nothing of it has to survive.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -84,6 +85,7 @@ class Session:
         self.discovery = Discovery(login, self.transport)
         self.kept, self.clock = Kept(), TheirClock()
         self.silences: dict[str, bool] = {}
+        self.turns: dict[str, asyncio.Lock] = {}  # of collections that take one write at a time
         self._accounts: dict[str, Account] = {}
         self._places: dict[CalendarRef, Place] = {}
         self._announced: dict[str, str] = {}

@@ -6,8 +6,11 @@ unless that was asked for: attendees are silenced or the write is refused.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import Final
 
 from gleichtakt.errors import Conflict, Gone, Permanent, Scope, Transient, Trouble
 from gleichtakt.model.event import Series
@@ -17,6 +20,9 @@ from gleichtakt.providers.caldav.reading import PLAIN
 from gleichtakt.providers.caldav.session import Place, Session, each_member
 from gleichtakt.providers.protocol import CalendarRef, Etag, Href, IdempotencyKey, Mail, Mark, Seen, Stored, Unreadable
 from gleichtakt.providers.transport import Answer
+
+#: Seconds before a write that found the collection locked (423: nothing was done) is sent again. Xandikos locks for each.
+LOCKED_PAUSES: Final = (0.02, 0.2, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +233,25 @@ class Writer:
     # --- requests
 
     async def _put(self, place: Place, href: Href, data: bytes, condition: dict[str, str]) -> Answer:
-        headers = {**wire.CALENDAR_TYPE, **condition}
-        return await self.session.transport.send("PUT", place.url_of(href), headers=headers, body=data, writing=True)
+        return await self._send("PUT", place, href, {**wire.CALENDAR_TYPE, **condition}, data)
 
     async def _delete(self, place: Place, href: Href, headers: dict[str, str]) -> Answer:
-        return await self.session.transport.send("DELETE", place.url_of(href), headers=headers, writing=True)
+        return await self._send("DELETE", place, href, headers, None)
+
+    async def _send(self, verb: str, place: Place, href: Href, headers: dict[str, str], data: bytes | None) -> Answer:
+        """Send a write; after «locked» once more, and from then on one at a time in this collection."""
+        async with self.session.turns.get(place.url) or nullcontext():
+            answer = await self._send_once(verb, place, href, headers, data)
+        for pause in LOCKED_PAUSES:
+            if answer.status != 423:
+                break
+            async with self.session.turns.setdefault(place.url, asyncio.Lock()):
+                await asyncio.sleep(pause)
+                answer = await self._send_once(verb, place, href, headers, data)
+        return answer
+
+    async def _send_once(self, verb: str, place: Place, href: Href, headers: dict[str, str], data: bytes | None) -> Answer:
+        return await self.session.transport.send(verb, place.url_of(href), headers=headers, body=data, writing=True)
 
     async def _get(self, place: Place, href: Href) -> Held | None:
         answer = await self.session.transport.send("GET", place.url_of(href), headers=PLAIN)
