@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any, ClassVar
 
 import aiohttp
@@ -177,19 +178,28 @@ class Machine(RuleBasedStateMachine):
             self._do("check")
 
 
-@pytest.mark.parametrize("calendars", WORLDS, ids=" + ".join)
-def test_all_sides_come_to_the_same_end(postgres_url: str, template: str, calendars: tuple[str, ...]) -> None:
+@contextmanager
+def world_of(calendars: tuple[str, ...], url: str, template: str) -> Iterator[World]:
+    """Run a world over a database of its own around a block."""
     name = f"history_{new_id().hex}"
 
     async def create() -> None:
-        connection = await asyncpg.connect(postgres_url)
+        connection = await asyncpg.connect(url)
         await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
         await connection.close()
 
     asyncio.run(create())
-    world = World(with_name(postgres_url, name), calendars)
-    kinds = PLAIN if {"lossy", "normalising"} & set(calendars) else [*PLAIN, *sorted(NEEDS_MORE)]
+    world = World(with_name(url, name), calendars)
     try:
+        yield world
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("calendars", WORLDS, ids=" + ".join)
+def test_all_sides_come_to_the_same_end(postgres_url: str, template: str, calendars: tuple[str, ...]) -> None:
+    kinds = PLAIN if {"lossy", "normalising"} & set(calendars) else [*PLAIN, *sorted(NEEDS_MORE)]
+    with world_of(calendars, postgres_url, template) as world:
         machine = type("Machine", (Machine,), {"world": world, "kinds": kinds})
         run_state_machine_as_test(
             machine,
@@ -203,5 +213,18 @@ def test_all_sides_come_to_the_same_end(postgres_url: str, template: str, calend
                 database=None,
             ),
         )
-    finally:
-        world.close()
+
+
+def test_a_merge_that_dies_at_any_border_arrives_whole(postgres_url: str, template: str) -> None:
+    with world_of(("exact",), postgres_url, template) as world:
+        for border in range(1, 31):
+            history = world.run(world.history())
+            for step, *given in (
+                ("creates", APP, "single"),
+                ("check",),
+                ("edits", APP, 0, "description", "ours"),
+                ("edits", 0, 0, "time", "theirs"),
+                ("passes", border),
+                ("check",),
+            ):
+                world.run(getattr(history, step)(*given))

@@ -513,6 +513,19 @@ async def settle(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]])
         await connection.execute(_SETTLE, rows)
 
 
+async def expect_more(connection: AsyncConnection, link: LinkRow, plan_id: UUID, numbers: Sequence[int]) -> None:
+    """Keep pairings stale of which these actions settled only the first half: a crash before the second must not lose it."""
+    if numbers:
+        await connection.execute(
+            text("""update pairing p set stale = true from plan_action first, plan_action later
+                    where first.plan_id = :plan_id and first.number = any(cast(:numbers as int[]))
+                      and later.plan_id = :plan_id and later.series_id = first.series_id and later.number > first.number
+                      and later.state in ('planned', 'approved')
+                      and p.resource_id = :resource_id and p.link_id = :link_id and p.series_id = first.series_id"""),
+            {"plan_id": plan_id, "numbers": list(numbers), "resource_id": link.resource_id, "link_id": link.id},
+        )
+
+
 async def in_step(connection: AsyncConnection, link: LinkRow, pairs: Sequence[PairRow]) -> None:
     """Note that there is nothing to do for these pairings as both sides stood when they were read.
 

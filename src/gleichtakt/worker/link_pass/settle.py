@@ -91,6 +91,8 @@ async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> N
         await passes.settle(
             connection, [_agreed(work, row, actions[row.number], written.versions) for row in going if _keeps(row)]
         )
+        halves = [row.number for row in going if row.side == Side.APP and row.verb == Verb.UPDATE]
+        await passes.expect_more(connection, link, plan_id, halves)
         for row in going:
             action = actions[row.number]
             if action.verb is Verb.DELETE and row.series_id:
