@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -286,6 +287,26 @@ async def test_att_05_a_server_that_mails_anyway_gets_no_attendees_from_us() -> 
         assert await world.hrefs() == frozenset()
         people = {mail["to"] for mail in world.simulator.outbox[probes:]}
         assert all(address.endswith(".invalid") for address in people)  # the probe, whose domain cannot exist
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", "update", status=500),
+        Fault("lost", "update", effect=True),
+        Fault("lost", "delete"),
+        Fault("lost", "fetch"),
+    ],
+    ids=["refused", "answer lost", "removal lost", "look lost"],
+)
+async def test_att_05_a_probe_that_fails_is_no_answer_and_leaves_nothing_behind(fault: Fault) -> None:
+    async with simulated_world() as world:
+        world.simulator.faults.add(fault)
+        with suppress(Transient):
+            await create(world, MEETING)
+        await create(world, MEETING)
+        assert {series_in(thing.text).uid for thing in world.folder.things.values()} == {MEETING.uid}
+        assert not world.simulator.outbox
 
 
 async def test_att_05_a_server_without_scheduling_is_not_probed() -> None:

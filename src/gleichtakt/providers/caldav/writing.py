@@ -7,19 +7,19 @@ unless that was asked for: attendees are silenced or the write is refused.
 from __future__ import annotations
 
 import asyncio
-import secrets
-from contextlib import nullcontext
+import hashlib
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gleichtakt.errors import Conflict, Gone, Permanent, Scope, Transient, Trouble
+from gleichtakt.errors import Ambiguous, Conflict, Gone, Permanent, Scope, Transient, Trouble
 from gleichtakt.model.event import Series
 from gleichtakt.providers.caldav import oddities, wire
 from gleichtakt.providers.caldav.objects import compose, is_organizer, patched, read_object, series_in
 from gleichtakt.providers.caldav.reading import PLAIN
 from gleichtakt.providers.caldav.session import Place, Session, each_member
 from gleichtakt.providers.protocol import CalendarRef, Etag, Href, IdempotencyKey, Mail, Mark, Seen, Stored, Unreadable
-from gleichtakt.providers.transport import Answer
+from gleichtakt.providers.transport import Answer, trouble_of
 
 #: Seconds before a write that found the collection locked (423: nothing was done) is sent again. Xandikos locks for each.
 LOCKED_PAUSES: Final = (0.02, 0.2, 1.0)
@@ -221,14 +221,29 @@ class Writer:
         own = next((found for found in sorted(await self.session.own_addresses(of.mailbox)) if "@" in found), "")
         if not own:  # who has no address at the server organizes nothing there
             return (await self.session.account(of.mailbox)).is_nameless
-        probe = oddities.scheduling_probe(own, f"gleichtakt-{secrets.token_hex(16)}")
+        probe = oddities.scheduling_probe(own, f"gleichtakt-{hashlib.sha256(place.url.encode()).hexdigest()[:32]}")
         href = Href(f"{place.path}{probe.name}")
-        answer = await self._put(place, href, probe.data, {"If-None-Match": "*"})
-        if answer.status not in {200, 201, 204}:
-            return False
-        held = await self._get(place, href)
-        await self._delete(place, href, {"Schedule-Reply": "F"})
-        return held is not None and oddities.kept_silence(held.data)
+        try:
+            answer = await self._put(place, href, probe.data, {})
+            if answer.status in {200, 201, 204}:
+                held = await self._get(place, href)
+                return held is not None and oddities.kept_silence(held.data)
+            refused = trouble_of(answer, scope=Scope.SERIES)
+            if isinstance(refused, Permanent):
+                return False
+            raise refused
+        except Ambiguous as lost:  # of what was asked for, nothing has been sent yet
+            raise Transient(lost.code, lost.scope, **lost.params) from lost
+        finally:
+            await self._remove_probe(place, href)
+
+    async def _remove_probe(self, place: Place, href: Href) -> None:
+        """Delete the probe, again where the answer is lost. What is left all the same, the next probe replaces and removes."""
+        for _ in range(2):
+            with suppress(Trouble):
+                answer = await self._delete(place, href, {"Schedule-Reply": "F"})
+                if answer.status in {200, 202, 204, 404, 410}:
+                    return
 
     # --- requests
 
