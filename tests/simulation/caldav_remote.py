@@ -184,14 +184,12 @@ class RealCalDAV:
 async def tie_simulated(engine: Engine, running: Running) -> SimulatedCalDAV:
     """Link the engine's resource to a new calendar of the simulator."""
     folder = running.simulator.add_calendar("sync", new_id().hex)
-    mailbox = f"{new_id().hex[-12:]}.{MAILBOX}"
-    linked = await engine.link("caldav", running.url, ("sync", "sync-password"), mailbox, folder.path, OPTIONS)
+    linked = await engine.link("caldav", running.url, ("sync", "sync-password"), MAILBOX, folder.path, OPTIONS)
     return SimulatedCalDAV(running.simulator, folder, linked.lane_id)
 
 
 async def tie_real(engine: Engine, server: Server, session: aiohttp.ClientSession) -> RealCalDAV:
-    """Link the engine's resource to a new calendar of a real server."""
+    """Link the engine's resource to a new calendar of a real server, where others organize what the application books."""
     path = await server.make_calendar(new_id().hex)
-    mailbox = f"{new_id().hex[-12:]}.{MAILBOX}"
-    linked = await engine.link("caldav", server.url + "/", (server.user, server.password), mailbox, path, OPTIONS)
+    linked = await engine.link("caldav", server.url + "/", (server.user, server.password), f"colleague.{MAILBOX}", path, OPTIONS)
     return RealCalDAV(server, path, linked.lane_id, session)

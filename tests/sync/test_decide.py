@@ -362,6 +362,18 @@ def test_a_copy_that_somebody_else_took_over_is_let_go() -> None:
     assert (action.verb, action.why) == (Verb.UNLINK, "sync.organizer_changed")
 
 
+def test_a_booking_that_a_colleague_organizes_from_the_beginning_is_followed() -> None:
+    ours, theirs = (
+        replace(series, event=replace(series.event, organizer=Person(email), attendees=(Attendee("guest@example.org"),)))
+        for series, email in ((A, "Chefin@example.org"), (B, "chefin@example.org"))
+    )
+    view = replace(both(ours, theirs, ours), theirs=Theirs(theirs, is_organizer=False))
+    assert brief(decided(view, attendees="write")) == ["app update"]
+    taken_over = replace(theirs, event=replace(theirs.event, organizer=Person("fremd@example.org")))
+    (action,) = decided(replace(view, theirs=Theirs(taken_over, is_organizer=False)), attendees="write").actions
+    assert action.verb is Verb.UNLINK
+
+
 # --- directions --------------------------------------------------------------------------------------------------
 
 

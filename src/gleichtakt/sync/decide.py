@@ -137,9 +137,15 @@ def _theirs(theirs: Theirs | None) -> str:
 
 
 def _is_hijacked(view: View, role: Role) -> bool:
-    """Say whether a copy we made has become somebody else's meeting (rule 7)."""
-    made_ours = role is Role.OWN and view.made_by_us and view.base is not None
-    return made_ours and view.theirs is not None and not view.theirs.is_organizer
+    """Say whether a copy we made has become somebody else's meeting (rule 7).
+
+    A booking that somebody else organizes from the beginning is none: that is how we wrote it.
+    """
+    if role is not Role.OWN or not view.made_by_us or view.base is None or view.theirs is None or view.theirs.is_organizer:
+        return False
+    organizer = view.theirs.series.event.organizer if view.theirs.series else None
+    agreed = view.base.theirs.get("organizer")
+    return organizer is None or not agreed or organizer.email.casefold() != agreed["email"].casefold()
 
 
 def _one(*actions: Action, notes: Iterable[str] = ()) -> Outcome:
