@@ -1,11 +1,17 @@
-"""Turn the JSON lines of benchmarks into a table for docs/performance.md: python -m benchmarks.table results.jsonl"""
+"""Turn the JSON lines of benchmarks into a table, and put it into a document.
+
+usage: python -m benchmarks.table results.jsonl [docs/performance.md]
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+BEGIN, END = "<!-- results -->\n", "\n<!-- end -->"
 
 
 def row(one: dict[str, Any]) -> str:
@@ -16,15 +22,23 @@ def row(one: dict[str, Any]) -> str:
     return f"| {one['bench']} | {one['name']} | {value} {one['unit']} | {goal} | {verdict} | {one['more']} |"
 
 
-def main() -> None:
-    """Print the table."""
-    found = [json.loads(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
-    print("| benchmark | what | measured | goal | | made of |\n|---|---|---|---|---|---|")
-    for one in found:
-        print(row(one))
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """Give all figures, and how busy the machine was."""
     loads = [one["load_average"] for one in found]
-    if found:
-        print(f"\n{found[0]['cpus']} cores, Python {found[0]['python']}, load average {min(loads)} to {max(loads)}.")
+    rows = ["| benchmark | what | measured | goal | | made of |", "|---|---|---|---|---|---|", *map(row, found)]
+    told = f"{found[0]['cpus']} cores, Python {found[0]['python']}, load average {min(loads):g} to {max(loads):g}."
+    return "\n".join([*rows, "", told])
+
+
+def main() -> None:
+    """Print the table, and put it into a document between its marks where one is named."""
+    results, *documents = map(Path, sys.argv[1:])
+    found = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    made = table(found)
+    print(made)
+    for document in documents:
+        head, _, rest = document.read_text(encoding="utf-8").partition(BEGIN)
+        document.write_text(f"{head}{BEGIN}{made}{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
