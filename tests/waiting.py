@@ -8,6 +8,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from sqlalchemy import text
+
+from gleichtakt.store.database import Database
+
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 30.0
@@ -30,3 +34,12 @@ async def eventually(look: Callable[[], Awaitable[T]], seconds: float = PATIENCE
         assert time.monotonic() < deadline, "what was waited for did not happen"
         await asyncio.sleep(0.02)
     return found
+
+
+async def somebody_waits(database: Database) -> bool:
+    """Say whether a statement in this database waits for another one's lock."""
+    async with database.read() as connection:
+        found = await connection.execute(
+            text("select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')")
+        )
+        return bool(found.scalar_one())

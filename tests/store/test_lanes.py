@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 from tests.firm import Firm, make_firm
-from tests.waiting import eventually
+from tests.waiting import eventually, somebody_waits
 
 from gleichtakt.store import lanes
 from gleichtakt.store.database import Database
@@ -181,6 +181,20 @@ async def test_lanes_are_claimed_by_name_where_they_are_due_and_free(database: D
         taken = await lanes.claim_these(connection, "command", [first, third], 60)
     assert [found.id for found in taken] == [third]
     assert [found.id for found in await claim(database)] == [second]
+
+
+async def test_a_lane_that_is_just_being_woken_is_claimed_by_name_and_not_passed_over(database: Database, firm: Firm) -> None:
+    (lane,) = await make_lanes(database, firm, 1)
+
+    async def claim_it() -> list[lanes.Claim]:
+        async with database.begin() as connection:
+            return await lanes.claim_these(connection, "command", [lane], 60)
+
+    async with database.begin() as waking:
+        await lanes.wake(waking, [lane])
+        claiming = asyncio.create_task(claim_it())
+        await eventually(lambda: somebody_waits(database))
+    assert [found.id for found in await claiming] == [lane]
 
 
 async def test_a_small_organization_does_not_wait_behind_a_large_one(database: Database) -> None:

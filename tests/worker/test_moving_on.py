@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.engine import Engine, Tie, engine, meeting
 from tests.simulation.caldav_remote import tie_simulated
-from tests.waiting import eventually
+from tests.waiting import eventually, somebody_waits
 
 from gleichtakt.onboarding.connect import Connections, limits_of
 from gleichtakt.simulators import caldav
@@ -135,15 +135,8 @@ async def _while_an_edit_is_stored(world: Engine, tie: Tie, row: EventRow, step:
             actor="api:test",
         )
         task = asyncio.create_task(passing())
-        await eventually(lambda: _somebody_waits(world))
+        await eventually(lambda: somebody_waits(world.database))
     await task
-
-
-async def _somebody_waits(world: Engine) -> bool:
-    (found,) = await world.rows(
-        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock') as waits"
-    )
-    return bool(found["waits"])
 
 
 async def _read_again(world: Engine, tie: Tie) -> list[PairRow]:

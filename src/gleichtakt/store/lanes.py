@@ -78,7 +78,7 @@ WITH RECURSIVE running AS (
 
 _CLAIM_THESE = text(f"""
 WITH picked AS (
-    SELECT id FROM lane WHERE id = ANY(:ids) AND {_FREE} ORDER BY id FOR UPDATE SKIP LOCKED
+    SELECT id FROM lane WHERE id = ANY(:ids) AND {_FREE} ORDER BY id FOR UPDATE
 )
 {_TAKE}
 """)
@@ -145,7 +145,10 @@ def _claims(rows: Iterable[Row[Any]], owner: str) -> list[Claim]:
 
 
 async def claim_these(connection: AsyncConnection, owner: str, lane_ids: Sequence[UUID], lease_seconds: float) -> list[Claim]:
-    """Take those of these lanes that are due and free, or whose lease has ended; for work asked for by name."""
+    """Take those of these lanes that are due and free, or whose lease has ended; for work asked for by name.
+
+    Waits for a lane that somebody is just waking or giving back: passed over, it would not be served at all.
+    """
     rows = await connection.execute(
         _CLAIM_THESE, {"owner": owner, "ids": sorted(lane_ids), "lease_seconds": float(lease_seconds)}
     )
