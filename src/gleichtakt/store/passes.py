@@ -562,9 +562,9 @@ async def refuse(connection: AsyncConnection, link: LinkRow, series_id: UUID, co
 async def planned(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str]) -> None:
     """Note that what was observed under these hrefs has been planned."""
     if hrefs:
-        await connection.execute(
+        await connection.execute(  # «is not false» keeps it away from the index of stale rows, all of which it would walk
             text("""update observed set stale = false where resource_id = :resource_id and link_id = :link_id
-                    and href = any(cast(:hrefs as text[])) and stale"""),
+                    and href = any(cast(:hrefs as text[])) and stale is not false"""),
             {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs)},
         )
 

@@ -149,15 +149,29 @@ class ActionRow:
     digest: str
 
 
+_LAST = text("select coalesce(max(number), 0) from plan_action where plan_id = :plan_id")
+_PLANNED = text("""
+select number, series_id, href, side, verb, uid, title, why, action::text, digest from plan_action
+where plan_id = :plan_id and state in ('planned', 'approved') and side = :side and number > :after and number <= :until
+order by number limit :limit
+""")
+LOOKED_AT = 1_000
+
+
 async def planned_actions(connection: AsyncConnection, plan_id: UUID, side: str, after: int, limit: int) -> list[ActionRow]:
-    """Give planned actions of one side in their order."""
-    found = await connection.execute(
-        text("""select number, series_id, href, side, verb, uid, title, why, action::text, digest from plan_action
-                where plan_id = :plan_id and state in ('planned', 'approved') and side = :side and number > :after
-                order by number limit :limit"""),
-        {"plan_id": plan_id, "side": side, "after": after, "limit": limit},
-    )
-    return [ActionRow(*[*row[:8], decode(row[8]), row[9]]) for row in found]
+    """Give planned actions of one side in their order, as many as asked for unless the plan ends.
+
+    Looks at a stretch of numbers at a time: without an upper end, a planner that knows little of a fresh table reads and
+    sorts the whole rest of the plan for each page.
+    """
+    last: int = (await connection.execute(_LAST, {"plan_id": plan_id})).scalar_one()
+    rows: list[ActionRow] = []
+    while after < last and len(rows) < limit:
+        given = {"plan_id": plan_id, "side": side, "after": after, "until": after + LOOKED_AT, "limit": limit - len(rows)}
+        found = await connection.execute(_PLANNED, given)
+        rows += [ActionRow(*[*row[:8], decode(row[8]), row[9]]) for row in found]
+        after = after + LOOKED_AT if len(rows) < limit else rows[-1].number
+    return rows
 
 
 async def mark_actions(connection: AsyncConnection, plan_id: UUID, numbers: Sequence[int], state: str, code: str = "") -> None:
