@@ -131,7 +131,8 @@ class RealCalDAV:
         return sorted((self.server.folder / "collections" / "collection-root" / self.path.strip("/")).glob("*.ics"))
 
     def _versions(self) -> dict[str, tuple[int, int]]:
-        return {file.name: (found.st_mtime_ns, found.st_ino) for file in self._files if (found := file.stat())}
+        found = {file.name: file.stat() for file in self._files}
+        return {name: (stat.st_mtime_ns, stat.st_ino) for name, stat in found.items()}
 
     async def _send(self, method: str, href: str, text: str = "") -> None:
         headers = {"Content-Type": "text/calendar; charset=utf-8"} if text else {}

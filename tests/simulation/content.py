@@ -112,7 +112,8 @@ def edited(series: Series, what: str, value: str) -> Series | None:
 
 def _text(name: str) -> Callable[[Series, str], Series]:
     def change(series: Series, value: str) -> Series:
-        return replace(series, event=replace(series.event, **{name: value}))
+        changes: dict[str, Any] = {name: value}
+        return replace(series, event=replace(series.event, **changes))
 
     return change
 
