@@ -1,9 +1,10 @@
 """Parse and write the same calendars with ours, icalendar and ical, side by side, and compare what they read.
 
 Run: ``python -m benchmarks.ics [--peer .local/peers/bin/python] [--runs 5] [--events 10000] [--series 1000]``.
-The peer python has icalendar and ical installed and is asked to run this very module with ``--as-peer``. Each round runs
-all three after each other; the figures are CPU seconds, so that a busy machine does not decide. Ours goes all the way
-to checked `Series` values (zones resolved, overrides joined); the others stop at their own components.
+The peer python has icalendar and ical installed and is asked to run this very module with ``--as-peer``, our own with
+``--as-us``. Each round runs all three after each other; the figures are CPU seconds, so that a busy machine does not
+decide. Ours goes all the way to checked `Series` values (zones resolved, overrides joined); the others stop at their
+own components.
 Expansion is measured by benchmarks/recurrence.py on the same series file.
 """
 
@@ -124,23 +125,25 @@ def with_ical(text: str) -> tuple[float, float, list[Row]]:
     return parsing, writing, rows
 
 
+OURS = {"ours": with_us}
 PEERS = {"icalendar": with_icalendar, "ical": with_ical}
 GOALS = {"icalendar": 8.0, "ical": 4.0}
 
 
-def as_peer(events: int, series: int) -> None:
-    """Print one round of the peers as JSON."""
-    answer = {name: {file: run(text) for file, text in texts(events, series).items()} for name, run in PEERS.items()}
+def one_side(peers: bool, events: int, series: int) -> None:
+    """Print one round of one side as JSON."""
+    runs = PEERS if peers else OURS
+    answer = {name: {file: run(text) for file, text in texts(events, series).items()} for name, run in runs.items()}
     json.dump(answer, sys.stdout)
 
 
 def one_round(peer: Path, events: int, series: int) -> Measured:
-    """Run the three after each other."""
-    found: Measured = {"ours": {file: with_us(text) for file, text in texts(events, series).items()}}
-    command = [str(peer), "-m", "benchmarks.ics", "--as-peer", "--events", str(events), "--series", str(series)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
-    peers: Measured = json.loads(answer)
-    return found | peers
+    """Run the three after each other, each side in a fresh process: neither pays for what the other left in memory."""
+    found: Measured = {}
+    for python, side in ((sys.executable, "--as-us"), (str(peer), "--as-peer")):
+        command = [python, "-m", "benchmarks.ics", side, "--events", str(events), "--series", str(series)]
+        found |= json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+    return found
 
 
 def main() -> int:
@@ -150,10 +153,11 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--series", type=int, default=1_000)
+    parser.add_argument("--as-us", action="store_true")
     parser.add_argument("--as-peer", action="store_true")
     chosen = parser.parse_args()
-    if chosen.as_peer:
-        as_peer(chosen.events, chosen.series)
+    if chosen.as_us or chosen.as_peer:
+        one_side(chosen.as_peer, chosen.events, chosen.series)
         return 0
     rounds = [one_round(chosen.peer, chosen.events, chosen.series) for _ in range(chosen.runs)]
     figures, same = [], True
