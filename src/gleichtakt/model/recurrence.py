@@ -119,9 +119,9 @@ def match_slot(series: Series, point: Point) -> Point | None:
     start = series.event.start
     wanted = same_slot(start, point)
     wall = wall_of(wanted)
-    near = slots(series, _clamped(wall, -_SLACK), _clamped(wall, _SLACK))
-    if wall in near:
+    if wall in slots(series, wall, _clamped(wall, timedelta(seconds=1))):
         return wanted if wall != wall_of(start) else start
+    near = slots(series, _clamped(wall, -_SLACK), _clamped(wall, _SLACK))
     if isinstance(start, Zoned):
         zone = zone_of(start.tzid)
         same = [slot for slot in near if instant(_slot_at(start, slot), zone) == instant(wanted, zone)]

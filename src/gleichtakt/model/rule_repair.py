@@ -20,11 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 
 from gleichtakt.errors import Permanent
-from gleichtakt.model.point import Point, wall_of
+from gleichtakt.model.point import Day, Floating, Point, wall_of
 from gleichtakt.model.rule import (
     KNOWN,
     WEEKDAYS,
@@ -51,6 +52,7 @@ from gleichtakt.model.rule import (
 from gleichtakt.model.rule_walk import Budget, walk
 
 REPAIRED = "recurrence.repaired"  # a part was read as it was meant, or ignored
+_SOME_DAY, _SOME_TIME = Day(date(1970, 1, 1)), Floating(datetime(1970, 1, 1))  # noqa: DTZ001 - a wall clock
 FIRST_ONLY = "recurrence.first_only"  # no rule can be made of it: one instance at the start
 
 
@@ -59,6 +61,13 @@ def repair_rule(text: str, start: Point) -> tuple[str, tuple[str, ...]]:
 
     Empty where only the first instance stands. Raises ValueError for calendars that are not Gregorian.
     """
+    if "UNTIL" in text.upper():
+        return _repaired(text, start)
+    return _repaired(text, _SOME_DAY if isinstance(start, Day) else _SOME_TIME)  # all that matters of a start without UNTIL
+
+
+@lru_cache(maxsize=4096)
+def _repaired(text: str, start: Point) -> tuple[str, tuple[str, ...]]:
     rules: list[Rule] = []
     codes: list[str] = []
     for line in lines_of(text):
