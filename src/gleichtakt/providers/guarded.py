@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar, Final, TypeVar
 
 from gleichtakt.errors import AuthRequired, NotTried, Scope, Transient, Trouble
 from gleichtakt.model.event import Series
+from gleichtakt.model.freebusy import Busy
 from gleichtakt.model.point import Timespan
 from gleichtakt.providers.protocol import (
     Abilities,
@@ -21,18 +22,23 @@ from gleichtakt.providers.protocol import (
     CalendarRef,
     Check,
     Cursor,
+    Entry,
     Etag,
+    Hint,
     Href,
     IdempotencyKey,
     Known,
+    Letterbox,
     Login,
     Mail,
     Mark,
+    OutOfOffice,
     Page,
     Provider,
     Seen,
     Stored,
     Unreadable,
+    Wanted,
 )
 from gleichtakt.providers.registry import connect as make_provider
 
@@ -151,6 +157,46 @@ class Guarded:
     async def delete(self, of: CalendarRef, href: Href, *, expect: Etag, key: IdempotencyKey, mail: Mail) -> None:
         """Delete an object."""
         await self._through(lambda: self._inner.delete(of, href, expect=expect, key=key, mail=mail))
+
+    async def free_busy(self, mailboxes: Sequence[str], window: Timespan) -> Mapping[str, tuple[Busy, ...] | Trouble]:
+        """Give the busy stretches of people."""
+        return await self._through(lambda: self._inner.free_busy(mailboxes, window))
+
+    async def out_of_office(self, mailbox: str) -> OutOfOffice:
+        """Read automatic replies."""
+        return await self._through(lambda: self._inner.out_of_office(mailbox))
+
+    async def set_out_of_office(self, mailbox: str, base: OutOfOffice, new: OutOfOffice) -> OutOfOffice:
+        """Change automatic replies."""
+        return await self._through(lambda: self._inner.set_out_of_office(mailbox, base, new))
+
+    async def look_up(self, text: str) -> tuple[Entry, ...]:
+        """Find people."""
+        return await self._through(lambda: self._inner.look_up(text))
+
+    async def rooms(self) -> tuple[Entry, ...]:
+        """Give the rooms."""
+        return await self._through(self._inner.rooms)
+
+    async def watch(self, wanted: Wanted, letterbox: Letterbox | None) -> AsyncIterator[Hint]:
+        """Tell what changes; not begun with a login that was refused."""
+        hints = self._inner.watch(wanted, letterbox)
+        try:
+            while (hint := await self._next_hint(hints)) is not None:
+                yield hint
+        finally:
+            if isinstance(hints, AsyncGenerator):
+                await hints.aclose()
+
+    async def _next_hint(self, hints: AsyncIterator[Hint]) -> Hint | None:
+        """Wait for the next hint, in nobody's way; what ends the watch says what it says of the login."""
+        if self._refused is not None:
+            raise NotTried(self._refused.code, self._refused.scope, **self._refused.params)
+        try:
+            return await anext(hints, None)
+        except Trouble as trouble:
+            self._learn(trouble)
+            raise
 
     async def examine(self, of: CalendarRef | None) -> AsyncIterator[Check]:
         """Run the doctor's checks; a person who asks for them is never held up."""

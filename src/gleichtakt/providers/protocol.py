@@ -6,7 +6,8 @@ state that must survive: cursors and etags are handed back to us. What is not in
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Flag, StrEnum, auto
@@ -14,6 +15,7 @@ from typing import ClassVar, NewType, Protocol
 
 from gleichtakt.errors import Trouble
 from gleichtakt.model.event import Series
+from gleichtakt.model.freebusy import Busy
 from gleichtakt.model.point import Timespan
 
 Href = NewType("Href", str)  # the provider's own name of one object, compared byte by byte
@@ -231,8 +233,108 @@ class Check:
     facts: Mapping[str, str] = field(default_factory=dict)  # what was measured: address, version, milliseconds
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A mailbox as the directory of a system names it. kind: person | room | group | contact. listed_in: its room list."""
+
+    mailbox: str
+    name: str = ""
+    kind: str = "person"
+    listed_in: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfOffice:
+    """The automatic replies of a mailbox.
+
+    state: disabled | enabled | scheduled. span: the schedule, kept where it does not count. audience: who outside gets
+    `external`: none | known | all. internal, external: the replies as they stand there, markup included.
+    """
+
+    state: str = "disabled"
+    span: Timespan | None = None
+    audience: str = "none"
+    internal: str = ""
+    external: str = ""
+
+
+class Notice(StrEnum):
+    """How we learn that something changed in a calendar."""
+
+    STREAMING = "streaming"  # the system says so over a connection that we hold open
+    PUSH = "push"  # it calls an address of ours
+    PULL = "pull"  # it keeps a list of what changed, and we ask for that
+    POLLING = "polling"  # it does not say: we look ourselves
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a watch has to say. Only ever a reason to look: it may come twice, late, or for nothing.
+
+    changed: something may have happened there. watched: told of from now on, by `how`; what happened before, nobody
+    tells. lost: not told of any more, because of `why`; the watch goes on trying by itself.
+    """
+
+    changed: frozenset[CalendarRef] = frozenset()
+    watched: frozenset[CalendarRef] = frozenset()
+    lost: frozenset[CalendarRef] = frozenset()
+    how: Notice = Notice.STREAMING
+    why: Trouble | None = None
+
+
+class Wanted:
+    """The calendars that a watch is to tell of; they come and go while it runs."""
+
+    def __init__(self, refs: Collection[CalendarRef] = ()) -> None:
+        """Begin with these."""
+        self.refs = frozenset(refs)
+        self._doubted: frozenset[CalendarRef] = frozenset()
+        self._moved = asyncio.Event()
+
+    def become(self, refs: Collection[CalendarRef], doubted: Collection[CalendarRef] = ()) -> None:
+        """Want these from now on. doubted: those of which nothing was told although something happened."""
+        wanted, doubts = frozenset(refs), frozenset(doubted) & frozenset(refs)
+        if wanted != self.refs or doubts:
+            self.refs, self._doubted = wanted, self._doubted & wanted | doubts
+            self._moved.set()
+
+    def doubted(self) -> frozenset[CalendarRef]:
+        """Give what is to be asked for anew, once."""
+        doubts, self._doubted = self._doubted, frozenset()
+        return doubts
+
+    async def moved(self) -> None:
+        """Wait until others are wanted than when last waited for."""
+        await self._moved.wait()
+        self._moved.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What a system called in to say about a calendar. Anybody may have written it who knows the address."""
+
+    of: CalendarRef
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Letterbox(Protocol):
+    """Where systems that push can reach us."""
+
+    async def address(self, of: CalendarRef) -> str:
+        """Give a new secret address for one calendar; the one before it is no longer known."""
+        ...
+
+    async def forget(self, of: CalendarRef) -> None:
+        """Let the address of a calendar be unknown from now on."""
+
+    async def letter(self) -> Letter:
+        """Wait for the next letter."""
+        ...
+
+
 class Provider(Protocol):
-    """One login at one calendar system."""
+    """One login at one calendar system. What is not in `abilities.can` is never called and need not be there."""
 
     name: ClassVar[str]
     abilities: ClassVar[Abilities]
@@ -288,6 +390,29 @@ class Provider(Protocol):
 
     async def delete(self, of: CalendarRef, href: Href, *, expect: Etag, key: IdempotencyKey, mail: Mail) -> None:
         """Delete at a version. Raises `Conflict` when it moved on; `Gone` when it is not there (a success to most)."""
+
+    async def free_busy(self, mailboxes: Sequence[str], window: Timespan) -> Mapping[str, tuple[Busy, ...] | Trouble]:
+        """Give the busy stretches of people within a window, without content; for each it cannot be told of, why."""
+
+    async def out_of_office(self, mailbox: str) -> OutOfOffice:
+        """Read the automatic replies of a mailbox."""
+
+    async def set_out_of_office(self, mailbox: str, base: OutOfOffice, new: OutOfOffice) -> OutOfOffice:
+        """Change what differs between *base* and *new*; the rest stays as it is there now. Gives what then stands there."""
+
+    async def look_up(self, text: str) -> tuple[Entry, ...]:
+        """Find people in the directory by address or the beginning of a name."""
+
+    async def rooms(self) -> tuple[Entry, ...]:
+        """Give the rooms the directory lists."""
+
+    def watch(self, wanted: Wanted, letterbox: Letterbox | None) -> AsyncIterator[Hint]:
+        """Tell what changes, until closed. One calendar that cannot be watched never ends it for the others.
+
+        Chooses by what works and by the option `notify` of the login. letterbox: None where nobody can reach us. Raises
+        what concerns the whole login; everything is lost then, and the caller tries again. Only with the ability WATCH.
+        """
+        ...
 
     async def examine(self, of: CalendarRef | None) -> AsyncIterator[Check]:
         """Run the doctor's checks, cheapest first, each on its own; writes and removes one marked item at the end."""
