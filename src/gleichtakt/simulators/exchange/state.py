@@ -108,6 +108,7 @@ class Item:
 class Folder:
     """One folder. items: by number, in the order in which they were last changed. dead: change -> number of what went.
 
+    change, made: how many changes and items it ever had. version: of its own properties.
     permissions: address -> name of a permission level. epoch: sync states of an older one are refused.
     """
 
@@ -147,7 +148,7 @@ class Folder:
 
 @dataclass(slots=True, eq=False)
 class Mailbox:
-    """One mailbox. number: of it in the simulator, part of every id. moved: how often it moved to another database."""
+    """One mailbox. number: of it in the simulator, part of every id. zone: Windows id. made: how many folders it ever had."""
 
     address: str
     name: str
@@ -190,6 +191,7 @@ class Simulator:
         """Begin without mailboxes."""
         self.clock = clock or Clock()
         self.mailboxes: dict[str, Mailbox] = {}
+        self.owners: dict[bytes, Mailbox] = {}  # as ids name them, see `ids`
         self.outbox: list[dict[str, Any]] = []
         self.watchers: list[Callable[[Event], None]] = []
 

@@ -6,41 +6,28 @@ is answered in its response message; `Refused` comes out only where the call as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from lxml import etree
+from gleichtakt.simulators.exchange.operations import find, folders, items, sync, tables
+from gleichtakt.simulators.exchange.operations.call import Call, Operation
+from gleichtakt.simulators.exchange.state import Refused
 
-from gleichtakt.simulators.clock import Clock
-from gleichtakt.simulators.exchange.state import VERSIONS, Mailbox, Refused, Simulator
+__all__ = ["OPERATIONS", "Call", "Operation", "Refused"]
 
-__all__ = ["OPERATIONS", "Call", "Refused"]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Who asks for what. caller: address of who signed in. mailbox: address of whom the call acts for (impersonation).
-
-    version: what the request names as RequestServerVersion. zone: Windows id of its TimeZoneContext, or nothing.
-    """
-
-    simulator: Simulator
-    caller: str
-    mailbox: str
-    version: str
-    clock: Clock
-    zone: str = ""
-
-    @property
-    def home(self) -> Mailbox:
-        """The mailbox the call acts for. Raises Refused."""
-        return self.simulator.mailbox(self.mailbox)
-
-    def knows(self, version: str) -> bool:
-        """Say whether the version the request asks for is at least this one."""
-        return VERSIONS.index(self.version) >= VERSIONS.index(version)
-
-
-Operation = Callable[[Call, etree._Element], etree._Element]
-
-OPERATIONS: Mapping[str, Operation] = {}
+OPERATIONS: Mapping[str, Operation] = {
+    "ConvertId": tables.convert_id,
+    "CopyItem": items.copy_item,
+    "CreateFolder": folders.create_folder,
+    "CreateItem": items.create_item,
+    "DeleteFolder": folders.delete_folder,
+    "DeleteItem": items.delete_item,
+    "FindFolder": folders.find_folder,
+    "FindItem": find.find_item,
+    "GetFolder": folders.get_folder,
+    "GetItem": items.get_item,
+    "GetServerTimeZones": tables.get_server_time_zones,
+    "MoveItem": items.move_item,
+    "SyncFolderHierarchy": sync.sync_folder_hierarchy,
+    "SyncFolderItems": sync.sync_folder_items,
+    "UpdateItem": items.update_item,
+}
