@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from tests.certificates import certificate, oldest_server
@@ -52,9 +54,9 @@ async def serving(handler: Handler = ok, **tls: object) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def reaching(login: Login | None = None, **more: bool) -> AsyncIterator[Transport]:
+async def reaching(login: Login | None = None, **more: Any) -> AsyncIterator[Transport]:
     """Give a transport."""
-    transport = Transport(login or Login("caldav", ""), **more)  # type: ignore[arg-type]
+    transport = Transport(login or Login("caldav", ""), **more)
     try:
         yield transport
     finally:
@@ -357,3 +359,21 @@ async def test_an_address_that_is_none_is_refused(url: str) -> None:
     async with reaching() as transport:
         with pytest.raises((Permanent, Transient)):
             await transport.send("GET", url)
+
+
+# --- for callers that look at connections -----------------------------------------------------------------------------
+
+
+class Noted(aiohttp.ClientResponse):
+    """An answer of a caller's own kind."""
+
+
+async def test_a_caller_may_have_answers_of_its_own_kind_and_read_them_within_a_limit() -> None:
+    async with serving() as url, reaching(Login("caldav", url), answers=Noted) as transport:
+        async with transport.stream("GET", url) as response:
+            assert isinstance(response, Noted)
+            assert b"GET" in await transport.read(response)
+        async with transport.stream("GET", url) as response:
+            with pytest.raises(Transient) as raised:
+                await transport.read(response, 3)
+    assert raised.value.code == "general.answer_too_large"

@@ -32,7 +32,7 @@ from gleichtakt.errors import Ambiguous, AuthRequired, Permanent, Scope, Throttl
 from gleichtakt.providers.protocol import Login, Secret
 
 USER_AGENT = "Gleichtakt/0.1"
-CONNECT_SECONDS, READ_SECONDS, TOTAL_SECONDS = 15.0, 90.0, 600.0
+CONNECT_SECONDS, READ_SECONDS, TOTAL_SECONDS, IDLE_SECONDS = 15.0, 90.0, 600.0, 15.0
 MAX_ANSWER = 256 * 1024 * 1024
 MAX_REDIRECTS = 5
 WAIT_LEAST, WAIT_MOST, WAIT_DEFAULT = timedelta(seconds=1), timedelta(hours=1), timedelta(seconds=30)
@@ -354,7 +354,8 @@ class Transport:
     """The requests of one login. Opens its session with the first request; `close` lets go of the connections.
 
     guarded: refuse private addresses (for addresses that strangers choose). roams: follow redirects to any encrypted
-    host, leaving the credentials behind (for public feeds); else only `may_follow`.
+    host, leaving the credentials behind (for public feeds); else only `may_follow`. idle_seconds: how long an unused
+    connection is kept. answers: the class of what `stream` hands out.
     """
 
     login: Login
@@ -362,6 +363,9 @@ class Transport:
     roams: bool = False
     limit: int = 8
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    total_seconds: float | None = TOTAL_SECONDS
+    idle_seconds: float = IDLE_SECONDS
+    answers: type[aiohttp.ClientResponse] = aiohttp.ClientResponse
     _session: aiohttp.ClientSession | None = None
     _private: PrivateHosts = field(default_factory=PrivateHosts)
     _digest: aiohttp.DigestAuthMiddleware | None = None
@@ -394,7 +398,7 @@ class Transport:
         Raises a `Trouble` when there is no answer, it breaks off, or it is longer than *most* bytes.
         """
         async with self.stream(method, url, headers=headers, body=body, writing=writing) as response:
-            return Answer(response.status, response.headers, await self._read(response, most, writing), str(response.url))
+            return Answer(response.status, response.headers, await self.read(response, most, writing=writing), str(response.url))
 
     @asynccontextmanager
     async def stream(
@@ -417,6 +421,21 @@ class Transport:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as failed:
             raise failure(failed, url, writing=writing) from failed
+
+    async def read(self, response: aiohttp.ClientResponse, most: int = MAX_ANSWER, *, writing: bool = False) -> bytes:
+        """Read the body of an answer that `stream` handed out. Raises a `Trouble` when it is longer than *most* bytes."""
+        if (response.content_length or 0) <= most:
+            chunks, size = [], 0
+            while chunk := await response.content.readany():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > most:
+                    break
+            else:
+                return b"".join(chunks)
+        raise (Ambiguous if writing else Transient)(
+            "general.answer_too_large", Scope.CALENDAR, host=response.url.host or "", most=f"{most >> 20} MB"
+        )
 
     def _check(self, url: str, start: str) -> None:
         scheme, host, _ = origin_of(url)
@@ -467,26 +486,13 @@ class Transport:
         if self._session is None:
             resolver = _GuardedResolver(self._private) if self.guarded else None
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self.limit, resolver=resolver),
-                timeout=aiohttp.ClientTimeout(total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS),
+                connector=aiohttp.TCPConnector(limit=self.limit, resolver=resolver, keepalive_timeout=self.idle_seconds),
+                timeout=aiohttp.ClientTimeout(total=self.total_seconds, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS),
                 headers={"User-Agent": USER_AGENT},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=not self.roams,
+                response_class=self.answers,
             )
             # aiohttp repeats PUT and DELETE by itself on a reused connection; a repeated write is ours to decide
             self._session._retry_connection = False
         return self._session
-
-    async def _read(self, response: aiohttp.ClientResponse, most: int, writing: bool) -> bytes:
-        if (response.content_length or 0) <= most:
-            chunks, size = [], 0
-            while chunk := await response.content.readany():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > most:
-                    break
-            else:
-                return b"".join(chunks)
-        raise (Ambiguous if writing else Transient)(
-            "general.answer_too_large", Scope.CALENDAR, host=response.url.host or "", most=f"{most >> 20} MB"
-        )
