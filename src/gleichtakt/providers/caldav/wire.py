@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 from lxml import etree
 
 from gleichtakt.providers.protocol import Cursor, Etag, Href
+from gleichtakt.providers.xml_repair import clean_xml, is_utf8, xml_text
 
 DAV: Final = "{DAV:}"
 CAL: Final = "{urn:ietf:params:xml:ns:caldav}"
@@ -163,38 +164,9 @@ def same_etag(one: str, other: str) -> bool:
 
 # --- answers ------------------------------------------------------------------------------------------------------
 
-_CONTROL = bytes.maketrans(bytes(range(9)) + b"\x0b\x0c" + bytes(range(14, 32)), b"\x1a" * 29)
-_BAD_BYTES = re.compile(rb"\x1a|\xef\xbf[\xbe\xbf]|\xed[\xa0-\xbf][\x80-\xbf]")
-_REFERENCE = re.compile(rb"&#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,9}));")
-_REPLACED = "�".encode()
-
 
 class NotMultistatus(ValueError):
     """The answer is no multistatus, or one that breaks off."""
-
-
-def _is_allowed(code: int) -> bool:
-    return code in (9, 10, 13) or 32 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF
-
-
-def _reference(found: re.Match[bytes]) -> bytes:
-    return found[0] if _is_allowed(int(found[1], 16) if found[1] else int(found[2])) else _REPLACED
-
-
-def clean_xml(data: bytes) -> tuple[bytes, bool]:
-    """Put U+FFFD for what XML forbids, as bytes or as reference; say whether there was any.
-
-    One control character in one title must not cost the other 999 events.
-    """
-    cleaned = _BAD_BYTES.sub(_REPLACED, data.translate(_CONTROL))
-    if b"&#" in cleaned:
-        cleaned = _REFERENCE.sub(_reference, cleaned)
-    return (data, False) if cleaned == data else (cleaned, True)
-
-
-def xml_text(text: str) -> str:
-    """Give a text without characters XML forbids."""
-    return "".join(char if _is_allowed(ord(char)) else "�" for char in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +270,7 @@ class MultistatusReader:
 
     def members(self, step: int = 1 << 18) -> Iterator[Member]:
         """Yield each response in order."""
-        data, self.repaired = clean_xml(self.data) if _is_utf8(self.data) else (self.data, False)
+        data, self.repaired = clean_xml(self.data) if is_utf8(self.data) else (self.data, False)
         self.data = b""
         parser, root = _parser(recover=False), None
         try:
@@ -326,11 +298,6 @@ def _forget(element: etree._Element) -> None:
         if before.tag == DAV + "sync-token":
             return
         parent.remove(before)
-
-
-def _is_utf8(data: bytes) -> bool:
-    head = data[:100].lower()
-    return not head.startswith((b"\xff\xfe", b"\xfe\xff")) and (b"encoding" not in head or b"utf-8" in head or b"utf8" in head)
 
 
 def read_multistatus(data: bytes) -> Multistatus:
