@@ -293,7 +293,7 @@ def export() -> None:
     "Run a simulated calendar system. Faults are ordered under /_sim/.",
 )
 def simulate(
-    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="caldav, feed, memory")],
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="caldav, ews, feed, memory")],
     port: Annotated[
         int,
         typer.Option(

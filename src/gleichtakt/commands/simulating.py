@@ -12,6 +12,7 @@ from gleichtakt.commands.telling import DONE
 #: System -> the module whose `run` serves it until SIGINT or SIGTERM and prints its addresses first.
 SYSTEMS: Final[Mapping[str, str]] = {
     "caldav": "gleichtakt.simulators.caldav.__main__",
+    "ews": "gleichtakt.simulators.exchange.__main__",
     "feed": "gleichtakt.simulators.feed.__main__",
     "memory": "gleichtakt.simulators.memory.__main__",
 }

@@ -82,12 +82,20 @@ def choose(operations: Mapping[str, Any], body: Body) -> Any:
 
 @asynccontextmanager
 async def serving(
-    routes: list[web.RouteDef], *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    routes: list[web.RouteDef],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+    cancels: bool = False,
 ) -> AsyncIterator[str]:
-    """Serve routes in this event loop until the block ends; give `scheme://host:port`. Port 0: any free one."""
+    """Serve routes in this event loop until the block ends; give `scheme://host:port`. Port 0: any free one.
+
+    cancels: whoever hangs up ends what is being done for them.
+    """
     application = web.Application(client_max_size=MAX_BODY_BYTES)
     application.add_routes(routes)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=cancels)
     await runner.setup()
     site = web.TCPSite(runner, host, port, ssl_context=tls)
     try:

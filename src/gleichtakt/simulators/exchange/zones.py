@@ -155,6 +155,13 @@ def read_meeting_zone(element: etree._Element) -> Zone:
     base = element.findtext(t("BaseOffset"))
     if base is None:
         raise Refused("ErrorTimeZone", "The specified time zone isn't valid.")
+    try:
+        return read_definition(_as_definition(element, base))
+    except ValueError:
+        raise Refused("ErrorCalendarInvalidTimeZone", "The time zone definition is invalid.") from None
+
+
+def _as_definition(element: etree._Element, base: str) -> etree._Element:
     definition = etree.Element(t("TimeZoneDefinition"), Id="", Name=element.get("TimeZoneName", ""))
     periods, groups = add(definition, t("Periods")), add(definition, t("TransitionsGroups"))
     group = add(groups, t("TransitionsGroup"), Id="0")
@@ -169,7 +176,7 @@ def read_meeting_zone(element: etree._Element) -> Zone:
         add(periods, t("Period"), Bias=base, Name="Standard", Id="Standard")
         add(add(group, t("Transition")), t("To"), "Standard", Kind="Period")
     add(add(add(definition, t("Transitions")), t("Transition")), t("To"), "0", Kind="Group")
-    return read_definition(definition)
+    return definition
 
 
 def _write_change(group: etree._Element, part: str, change: etree._Element) -> None:

@@ -51,6 +51,14 @@ class Call:
         return VERSIONS.index(self.version) >= VERSIONS.index(version)
 
 
+def whole(text: str | None, name: str) -> int:
+    """Read a whole number of a request. Raises Refused, as the schema would."""
+    try:
+        return int(text or "", 0)
+    except ValueError:
+        raise Refused("ErrorSchemaValidation", f"The request failed schema validation: {name} is no whole number.") from None
+
+
 Operation = Callable[[Call, etree._Element], etree._Element]
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from lxml import etree
 
 from gleichtakt.simulators.exchange import calendar, rights
-from gleichtakt.simulators.exchange.operations.call import Call, Filler, answer_each
+from gleichtakt.simulators.exchange.operations.call import Call, Filler, answer_each, whole
 from gleichtakt.simulators.exchange.operations.paging import MOST_FOUND, Page, page_of
 from gleichtakt.simulators.exchange.operations.restriction import Value, test_of
 from gleichtakt.simulators.exchange.operations.shapes import property_name, read_shape, written
@@ -134,7 +134,7 @@ def _viewed(call: Call, request: etree._Element, folder: Folder, view: etree._El
     if end - start > LONGEST_VIEW:
         raise Refused("ErrorCalendarViewRangeTooBig", "The requested calendar view spans more than two years.")
     found = sorted(_touching(folder, start, end), key=lambda one: calendar.span(*one).start)
-    most = min(int(view.get("MaxEntriesReturned", str(MOST_FOUND))), MOST_FOUND)
+    most = min(whole(view.get("MaxEntriesReturned", str(MOST_FOUND)), "MaxEntriesReturned"), MOST_FOUND)
     told = {"TotalItemsInView": str(len(found)), "IncludesLastItemInRange": "true" if len(found) <= most else "false"}
     return found[:most], told
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from lxml import etree
 
+from gleichtakt.simulators.exchange.operations.call import whole
 from gleichtakt.simulators.exchange.soap import m
 from gleichtakt.simulators.exchange.state import Refused
 
@@ -44,21 +45,21 @@ def page_of(request: etree._Element, indexed: str, fractional: str) -> Page:
     """Read the paging of a request. Raises Refused."""
     view = request.find(m(indexed))
     if view is not None:
-        page = Page(int(view.get("Offset", "0")), _most(view), from_end=view.get("BasePoint") == "End")
+        page = Page(whole(view.get("Offset"), "Offset"), _most(view), from_end=view.get("BasePoint") == "End")
         if page.offset < 0:
             raise Refused("ErrorInvalidIndexedPagingParameters", "The offset is invalid.")
         return page
     view = request.find(m(fractional))
     if view is None:
         return Page()
-    numerator, denominator = int(view.get("Numerator", "0")), int(view.get("Denominator", "0"))
+    numerator, denominator = whole(view.get("Numerator"), "Numerator"), whole(view.get("Denominator"), "Denominator")
     if not 0 <= numerator <= denominator or denominator < 1:
         raise Refused("ErrorInvalidFractionalPagingParameters", "The fraction is invalid.")
     return Page(most=_most(view), share=(numerator, denominator))
 
 
 def _most(view: etree._Element) -> int:
-    most = int(view.get("MaxEntriesReturned", str(MOST_FOUND)))
+    most = whole(view.get("MaxEntriesReturned", str(MOST_FOUND)), "MaxEntriesReturned")
     if most < 1:
         raise Refused("ErrorInvalidPagingMaxRows", "MaxEntriesReturned must be positive.")
     return min(most, MOST_FOUND)

@@ -12,6 +12,7 @@ from typing import Any
 
 from lxml import etree
 
+from gleichtakt.simulators.exchange.operations.call import whole
 from gleichtakt.simulators.exchange.properties import read_bool, read_time
 from gleichtakt.simulators.exchange.soap import local, t
 from gleichtakt.simulators.exchange.state import Refused
@@ -146,7 +147,7 @@ def _not(element: etree._Element) -> Test:
 
 def _excludes(element: etree._Element) -> Test:
     path, mask = _path(element), element.find(t("Bitmask"))
-    bits = int(mask.get("Value", "0"), 0) if mask is not None else 0
+    bits = whole(mask.get("Value"), "Bitmask") if mask is not None else 0
 
     def test(values: Values) -> bool:
         value = values(path)

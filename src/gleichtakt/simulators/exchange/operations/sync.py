@@ -1,7 +1,7 @@
 """SyncFolderItems and SyncFolderHierarchy.
 
 A sync state says what the client was given and which changes it has seen, as Exchange's own does: so nothing is told
-twice and nothing is left out, however the folder changes between two pages. Newest changes come first, deletions last.
+twice and nothing is left out, however the folder changes between two pages. Deletions come last.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lxml import etree
 from gleichtakt.simulators.exchange import rights
 from gleichtakt.simulators.exchange.ids import Place, folder_id, item_id, owner_of
 from gleichtakt.simulators.exchange.ids import written as written_id
-from gleichtakt.simulators.exchange.operations.call import Call
+from gleichtakt.simulators.exchange.operations.call import Call, whole
 from gleichtakt.simulators.exchange.operations.folders import read_folder_shape, write_folder
 from gleichtakt.simulators.exchange.operations.shapes import read_shape, written
 from gleichtakt.simulators.exchange.operations.targets import folder_in
@@ -28,6 +28,7 @@ from gleichtakt.simulators.exchange.soap import add, error_message, m, responses
 from gleichtakt.simulators.exchange.state import Folder, Item, Refused
 
 MOST_CHANGES = 512
+NEWEST_FIRST = "Exchange2010_SP2"  # since when; before, the oldest came first
 _LAST = {"SyncFolderItems": "IncludesLastItemInRange", "SyncFolderHierarchy": "IncludesLastFolderInRange"}
 
 
@@ -115,7 +116,7 @@ def _folder_named(call: Call, request: etree._Element) -> Folder:
 
 def sync_folder_items(call: Call, request: etree._Element) -> etree._Element:
     """Answer with what changed in a folder since a state, at most as much as is asked for."""
-    most = int(request.findtext(m("MaxChangesReturned")) or 0)
+    most = whole(request.findtext(m("MaxChangesReturned")), "MaxChangesReturned")
     if not 1 <= most <= MOST_CHANGES:
         raise Refused("ErrorSchemaValidation", "The request failed schema validation: MaxChangesReturned is 1 to 512.")
     shape = read_shape(request.find(m("ItemShape")), is_listing=True)
@@ -129,7 +130,10 @@ def sync_folder_items(call: Call, request: etree._Element) -> etree._Element:
 
 
 def _page(call: Call, folder: Folder, state: State, shape: Shape, most: int, ignored: set[str | None]) -> etree._Element:
-    fresh = list(islice(_news(folder, state), most + 1))
+    news = _news(folder, state)
+    if not call.knows(NEWEST_FIRST):
+        news = reversed(list(news))
+    fresh = list(islice(news, most + 1))
     gone = list(islice(_gone(folder, state), most + 1 - len(fresh)))
     final = len(fresh) + len(gone) <= most
     fresh, gone = fresh[:most], gone[: most - len(fresh[:most])]

@@ -9,7 +9,7 @@ from lxml import etree
 
 from gleichtakt.simulators.exchange import calendar, rights
 from gleichtakt.simulators.exchange.ids import Place, change_of, mailbox_of, read_id
-from gleichtakt.simulators.exchange.operations.call import Call
+from gleichtakt.simulators.exchange.operations.call import Call, whole
 from gleichtakt.simulators.exchange.soap import local, t
 from gleichtakt.simulators.exchange.state import Folder, Item, Refused
 
@@ -76,7 +76,7 @@ def _by_index(call: Call, element: etree._Element) -> Target:
     item, right = item_at(call, place)
     if place.slot is not None or calendar.pattern_of(item) is None:
         raise Refused("ErrorCalendarCannotUseIdForOccurrenceId", "The id is not that of a recurring master.")
-    return Target(item, calendar.slot_at(item, int(element.get("InstanceIndex", "0"))), _key(element), right)
+    return Target(item, calendar.slot_at(item, whole(element.get("InstanceIndex"), "InstanceIndex")), _key(element), right)
 
 
 def _master(call: Call, element: etree._Element) -> Target:
