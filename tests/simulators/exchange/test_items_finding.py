@@ -242,6 +242,23 @@ def test_2007_speaks_of_one_zone_in_its_own_way(office: Office) -> None:
     assert office.get(made).find(".//{*}StartTimeZone").get("Id") == "W. Europe Standard Time"
 
 
+TURNS = """<t:{part} TimeZoneName="x"><t:Offset>{offset}</t:Offset><t:RelativeYearlyRecurrence><t:DaysOfWeek>Sunday</t:DaysOfWeek>
+<t:DayOfWeekIndex>{index}</t:DayOfWeekIndex><t:Month>{month}</t:Month></t:RelativeYearlyRecurrence><t:Time>02:00:00</t:Time></t:{part}>"""
+
+
+@pytest.mark.parametrize(
+    ("wall", "instant"), [("2026-05-01T09:00:00", "2026-05-01T14:00:00Z"), ("2026-01-05T09:00:00", "2026-01-05T15:00:00Z")]
+)
+def test_a_zone_of_2007_may_bring_its_own_rules(office: Office, wall: str, instant: str) -> None:
+    office.version = "Exchange2007_SP1"
+    standard = TURNS.format(part="Standard", offset="PT0H", index="First", month="November")
+    daylight = TURNS.format(part="Daylight", offset="-PT1H", index="Second", month="March")
+    zone = (
+        f'<t:MeetingTimeZone TimeZoneName="Somewhere"><t:BaseOffset>PT6H</t:BaseOffset>{standard}{daylight}</t:MeetingTimeZone>'
+    )
+    assert text(office.get(item_id(office.create(timed(wall, wall, after=zone)))), "Start") == instant
+
+
 def test_a_zone_nobody_knows_is_refused(office: Office) -> None:
     named = '<t:CalendarItem><t:StartTimeZone Id="Mars Standard Time"/></t:CalendarItem>'
     spaces = f'xmlns:m="{MESSAGES}" xmlns:t="{TYPES}"'

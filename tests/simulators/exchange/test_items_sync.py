@@ -58,6 +58,12 @@ def test_the_newest_change_comes_first_and_the_last_page_says_so(office: Office)
     assert told(office.sync(text(last, "SyncState"))) == []
 
 
+def test_before_2010_sp2_the_oldest_change_came_first(office: Office) -> None:
+    made = [written_id(put(office, str(number))) for number in range(3)]
+    office.version = "Exchange2010_SP1"
+    assert told(office.sync(most=2)) == [("Create", one) for one in made[:2]]
+
+
 def test_a_change_a_deletion_and_a_new_item_are_told_once(office: Office) -> None:
     kept, gone = put(office, "kept"), put(office, "gone")
     state = text(office.sync(), "SyncState")
