@@ -19,7 +19,7 @@ Language = Literal["de", "en"]
 LANGUAGES: tuple[Language, ...] = ("de", "en")
 
 #: The files of `gleichtakt.sentences`; a new area adds its name here.
-AREAS = ("general", "ics", "recurrence", "sync", "caldav", "feed", "memory", "store", "web", "onboarding", "command")
+AREAS = ("general", "ics", "recurrence", "sync", "caldav", "feed", "memory", "ews", "store", "web", "onboarding", "command")
 
 
 class Scope(StrEnum):
