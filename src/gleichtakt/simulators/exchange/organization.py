@@ -6,7 +6,7 @@ What the mailboxes hold is `state`; this joins it with sign-in, throttling, noti
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -158,22 +158,20 @@ class Exchange:
         return self.simulator.mailbox(mailbox.address).address
 
     def _named(self, kind: str, name: str) -> Mailbox:
-        ways: Mapping[str, str] = {
-            "PrimarySmtpAddress": "address",
-            "SmtpAddress": "address",
-            "PrincipalName": "user",
-            "SID": "sid",
-        }
-        for mailbox in self.simulator.mailboxes.values():
-            names = {"address": mailbox.address.lower(), "sid": sid_of(mailbox).lower(), "user": self._principal(mailbox)}
-            if kind in ways and names[ways[kind]] == name.lower():
-                return mailbox
-        text = "The SMTP address has no mailbox associated with it."
-        raise Refused("ErrorNonExistentMailbox", text, {"SmtpAddress": name})
+        mailboxes = self.simulator.mailboxes
+        ways: Mapping[str, Callable[[Mailbox], str]] = {"PrincipalName": self._principal, "SID": sid_of}
+        if kind in ways:
+            found = next((one for one in mailboxes.values() if ways[kind](one).lower() == name.lower()), None)
+        else:
+            found = mailboxes.get(name.lower())
+        if found is None:
+            text = "The SMTP address has no mailbox associated with it."
+            raise Refused("ErrorNonExistentMailbox", text, {"SmtpAddress": name})
+        return found
 
     def _principal(self, mailbox: Mailbox) -> str:
         owner = next((one for one in self.accounts.values() if one.mailbox.lower() == mailbox.address.lower()), None)
-        return f"{owner.username}@{self.domain}".lower() if owner is not None else mailbox.address.lower()
+        return f"{owner.username}@{self.domain}" if owner is not None else mailbox.address
 
     def call_of(self, address: str, *, version: str = "", account: str = "", backend: int = 0) -> Routed:
         """Give a call of somebody for the own mailbox."""

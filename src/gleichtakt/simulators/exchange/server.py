@@ -28,6 +28,7 @@ from gleichtakt.simulators.exchange.signin import Account
 
 EWS_PATH = "/ews/exchange.asmx"
 TOKEN_PATH = "/adfs/oauth2/token"  # noqa: S105  # a path
+MOST_STREAMED = 1_000_000  # characters of a stream that are kept
 AFFINITY_COOKIE = "X-BackEndOverrideCookie"
 STREAMING = "GetStreamingEvents"
 HEADERS: web.RequestKey[dict[str, str]] = web.RequestKey("headers", dict)
@@ -291,7 +292,8 @@ class Server:
         response = web.StreamResponse(headers=told)
         response.enable_chunked_encoding()
         left = next((fault.count for fault in struck if fault.do == "cut"), sys.maxsize)
-        with exchange.throttle.spending(owner), exchange.throttle.hanging(owner):
+        exchange.throttle.count(owner)
+        with exchange.throttle.hanging(owner):
             async with aclosing(exchange.notifications.stream(call, operation)) as answers:
                 try:
                     async for made in answers:
@@ -299,7 +301,7 @@ class Server:
                             await response.prepare(request)
                             entry.status = 200
                         data = soap.answer(made, header)
-                        if exchange.habits.keeps_texts:
+                        if exchange.habits.keeps_texts and len(entry.answer) < MOST_STREAMED:
                             entry.answer += data.decode()
                         await response.write(data[:left])
                         left -= len(data)

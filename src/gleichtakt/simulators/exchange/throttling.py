@@ -56,8 +56,7 @@ class Throttle:
     @contextmanager
     def spending(self, owner: str) -> Iterator[None]:
         """Count a call while it lasts. Raises Refused for one too many."""
-        budget = self.budget(owner)
-        self._count(budget)
+        budget = self.count(owner)
         if budget.at_once >= self.policy.at_once:
             budget.refused += 1
             raise Refused(
@@ -85,19 +84,21 @@ class Throttle:
         finally:
             budget.hanging -= 1
 
-    def _count(self, budget: Budget) -> None:
-        now = self.clock.now()
+    def count(self, owner: str) -> Budget:
+        """Count a call, which may be too many in a time. Raises Refused then."""
+        budget, now = self.budget(owner), self.clock.now()
         if budget.until is not None and now < budget.until:
             budget.impatient += 1
             raise self._busy(budget, now)
         budget.until = None
         if not self.policy.calls:
-            return
+            return budget
         since = now - timedelta(seconds=self.policy.window_seconds)
         budget.calls = [call for call in budget.calls if call > since]
         if len(budget.calls) >= self.policy.calls:
             raise self._busy(budget, now)
         budget.calls.append(now)
+        return budget
 
     def _busy(self, budget: Budget, now: datetime) -> Refused:
         wanted = now + timedelta(milliseconds=self.policy.back_off_ms)
