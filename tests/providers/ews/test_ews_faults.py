@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 
 from gleichtakt.errors import (
     Ambiguous,
@@ -24,7 +26,7 @@ from gleichtakt.errors import (
 )
 from gleichtakt.providers.ews import faults, versions
 from gleichtakt.providers.ews.budgets import EASE, KEPT, Budgets
-from gleichtakt.providers.ews.wire import names
+from gleichtakt.providers.ews.wire import names, soap
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOST = "mail.firm.example"
@@ -108,6 +110,39 @@ def test_each_code_has_its_kind_and_its_scope(code: str, kind: type[Trouble], sc
 
 def test_every_code_speaks_in_a_sentence() -> None:
     assert {faults.meaning(code).sentence for code in faults.KINDS} <= set(sentences())
+
+
+DATA = Path(__file__).parents[2] / "data" / "ews"
+
+
+def test_every_code_of_the_published_schema_is_classified_and_most_say_what_they_are() -> None:
+    schema = etree.parse(DATA / "schema" / "messages.xsd").getroot()
+    named = schema.findall(".//{*}simpleType[@name='ResponseCodeType']//{*}enumeration")
+    codes = {str(each.get("value")) for each in named} - {"NoError"}
+    assert len(codes) > 500
+    assert set(faults.KINDS) - codes == {"Client", "Sender"}
+    assert all(classified(code).cause("de") for code in codes)
+    nameless = {code for code in codes if faults.meaning(code).sentence == "ews.code_unknown"}
+    assert len(nameless) < len(codes) / 2
+
+
+def test_every_recorded_refusal_is_classified() -> None:
+    refusals = 0
+    for sample in sorted((DATA / "samples").rglob("*.xml")):
+        try:
+            element = soap.read(sample.read_bytes())
+        except soap.Fault as fault:
+            said = [(fault.code, fault.params)]
+        except soap.NotSoap:
+            continue
+        else:
+            said = [(each.code, each.params) for each in soap.outcomes(element) if each.is_error]
+        for code, params in said:
+            refusals += 1
+            trouble = faults.trouble(code, params, host=HOST, now=NOW)
+            assert "–" not in trouble.cause("de"), sample.name
+            assert isinstance(trouble, Throttled) is (code == "ErrorServerBusy"), sample.name
+    assert refusals >= 20
 
 
 @given(st.text())

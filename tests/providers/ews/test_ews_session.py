@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from tests.exchange_world import SERVICE, SERVICE_PASSWORD, everything_is_valid, exchange_world
 from tests.iis import BUILD, IIS, Answering, Call, Reply, back_off, fault, logged, login, part, response, serving, usual
 from tests.servers import free_port
 
 from gleichtakt.errors import Ambiguous, Conflict, CursorExpired, Permanent, Scope, Throttled, Transient, Trouble
 from gleichtakt.providers.ews.session import Affinity, Element, Session
 from gleichtakt.providers.ews.wire import soap
+from gleichtakt.simulators.exchange.versions import RELEASES
 
 ANNA, BERT = "anna@firm.example", "bert@firm.example"
-BODY = b'<m:GetFolder><m:FolderIds><t:DistinguishedFolderId Id="calendar"/></m:FolderIds></m:GetFolder>'
+BODY = b"<m:GetFolder><m:FolderShape><t:BaseShape>IdOnly</t:BaseShape></m:FolderShape>" + (
+    b'<m:FolderIds><t:DistinguishedFolderId Id="calendar"/></m:FolderIds></m:GetFolder>'
+)
 WRITE = b"<m:CreateItem/>"
 
 
@@ -158,6 +162,18 @@ async def test_a_server_that_is_not_spoken_to_says_why(build: str, code: str) ->
     assert (raised.value.code, raised.value.scope) == (code, Scope.ACCOUNT)
 
 
+@pytest.mark.parametrize("release", sorted(RELEASES))
+async def test_every_server_on_sale_is_spoken_to_as_its_schema_says(release: str) -> None:
+    async with exchange_world("anna", version=release) as world:
+        session = Session(login(world.url, user=SERVICE, password=SERVICE_PASSWORD, access="impersonation"))
+        await get_folder(session, zone="W. Europe Standard Time")
+        version = await session.version()
+        await session.close()
+        assert version.build == RELEASES[release].build
+        assert world.asked("GetFolder")[0].version == version.schema
+        assert everything_is_valid(world.exchange)
+
+
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +267,20 @@ async def test_a_write_that_was_refused_did_not_happen() -> None:
     assert (type(trouble), trouble.scope) == (Permanent, Scope.SERIES)
     trouble = await refused(lambda _: Reply("", 0))
     assert not isinstance(trouble, Ambiguous)
+
+
+async def test_a_question_over_a_connection_that_was_given_up_is_asked_again_and_a_write_is_not() -> None:
+    given_up = iter([True, False, True, False])
+
+    def once(call: Call) -> Reply:
+        return Reply("", 0) if next(given_up) else usual(call)
+
+    async with meeting(once) as (session, server):
+        await get_folder(session)
+        with pytest.raises(Ambiguous):
+            await create_item(session)
+        await get_folder(session)
+    assert [call.operation for call in server.calls] == ["ResolveNames", "GetFolder", "GetFolder", "CreateItem", "GetFolder"]
 
 
 async def test_a_write_to_a_server_that_is_away_did_not_happen() -> None:

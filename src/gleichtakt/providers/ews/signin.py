@@ -17,7 +17,7 @@ import re
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -370,13 +370,14 @@ class Line:
 
     def __init__(self, login: Login, signing: SignIn, *, total_seconds: float | None = TOTAL_SECONDS) -> None:
         """total_seconds: how long one answer may take; None for one that is streamed."""
-        self.login, self.signing = login, signing
+        self.login, self.signing, self._is_used = login, signing, False
         self.transport = Transport(
             replace(login, auth={}), limit=1, total_seconds=total_seconds, idle_seconds=IDLE_SECONDS, answers=Heard
         )
 
     async def close(self) -> None:
         """Let go of the connection."""
+        self._is_used = False
         await self.transport.close()
 
     async def ask(self, url: str, headers: Mapping[str, str] | None = None) -> Challenge | None:
@@ -392,13 +393,22 @@ class Line:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request, signed in, and hand out the answer, which is no 401.
 
-        Raises AuthRequired when the login is refused. A body that met a 401 was not looked at, so it is sent again.
+        Raises AuthRequired when the login is refused. A body that met a 401 was not looked at, so it is sent again; so is
+        one question over a connection that the server had given up since it was last used, but never a write.
         """
         for _ in range(_TRIES):
             sent = await self.signing.headers(self, url)
-            stream = self.transport.stream("POST", url, headers={**headers, **sent}, body=body, writing=writes)
-            async with stream as response:
+            async with AsyncExitStack() as stack:
+                stream = self.transport.stream("POST", url, headers={**headers, **sent}, body=body, writing=writes)
+                try:
+                    response = await stack.enter_async_context(stream)
+                except Transient as lost:
+                    if writes or not self._is_used or lost.code != "general.broken_off":
+                        raise
+                    await self.close()
+                    continue
                 if response.status != 401:
+                    self._is_used = True
                     self.signing.accepted(response, sent)
                     yield response
                     return
@@ -406,10 +416,10 @@ class Line:
                 await _read_off(response)
             again = self.signing.refused(challenge, sent)
             if again is Again.NO:
-                break
+                raise self._refusal(url, challenge)
             if again is Again.ANEW:
-                await self.transport.close()
-        raise self._refusal(url, challenge)
+                await self.close()
+        raise AuthRequired("ews.login_refused", Scope.ACCOUNT, host=origin_of(url)[1], method=method_of(self.login))
 
     def _refusal(self, url: str, challenge: Challenge) -> AuthRequired:
         method = method_of(self.login)
