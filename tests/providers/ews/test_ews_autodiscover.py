@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -82,11 +83,14 @@ async def looking(
     *hosts: str,
     plain: Mapping[str, str] | None = None,
     name_servers: tuple[tuple[str, int], ...] = (),
-    websites: Collection[str] = (),
+    websites: Mapping[str, str] = MappingProxyType({}),
     pin: str = certificate().pin,
     **more: Any,
 ) -> AsyncIterator[tuple[Session, IIS, Firm]]:
-    """Give a session that has to look for its server. hosts: those that exist, beside those that answer."""
+    """Give a session that has to look for its server. hosts: those that exist, beside those that answer.
+
+    websites: hosts that are no Exchange, and where they send their visitors; nowhere if empty.
+    """
     firm = Firm(answers)
     server = IIS(answering=firm)
 
@@ -94,6 +98,8 @@ async def looking(
         if request.host not in websites:
             return await server.handle(request)
         firm.visitors.append(request.headers.get("Authorization", ""))
+        if websites[request.host]:
+            raise web.HTTPFound(websites[request.host])
         return web.Response(text="<html>Welcome</html>", content_type="text/html")
 
     async with serving(server, tls=True, handler=handle):
@@ -273,10 +279,20 @@ async def test_exchange_online_is_refused_with_the_way_to_graph(answers: Mapping
     assert "Graph" in raised.value.remedy("de")
 
 
+async def test_a_firm_that_moved_to_exchange_online_is_told_so() -> None:
+    online = "https://autodiscover-s.outlook.com/autodiscover/autodiscover.xml"
+    trouble, server = await refused({}, websites={"firm.example": "https://hoster.example/", "autodiscover.firm.example": online})
+    assert (trouble.code, trouble.params["host"]) == ("ews.exchange_online", "autodiscover-s.outlook.com")
+    plain = {"http://autodiscover.firm.example/autodiscover/autodiscover.xml": online}
+    trouble, server = await refused({}, "autodiscover-s.outlook.com", plain=plain)
+    assert trouble.code == "ews.exchange_online"
+    assert {scheme for scheme, _ in server.legs} == {""}
+
+
 @pytest.mark.parametrize("method", ["ntlm", "basic"])
 async def test_the_firms_website_gets_no_credentials(method: str) -> None:
     answers = {"autodiscover.firm.example soap": settings({"ExternalEwsUrl": EWS})}
-    async with looking(answers, websites={"firm.example"}, method=method) as (session, server, firm):
+    async with looking(answers, websites={"firm.example": ""}, method=method) as (session, server, firm):
         server.offers = ("NTLM", 'Basic realm="firm.example"')
         await session.endpoint()
     assert firm.visitors == ["", ""]

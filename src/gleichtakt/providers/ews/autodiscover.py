@@ -262,6 +262,8 @@ class Autodiscover:
                 code = getattr(failed, "code", type(failed).__name__)
                 if isinstance(failed, Trouble) and (isinstance(failed, Throttled) or code in _FINAL):
                     raise
+                if isinstance(failed, Trouble) and is_online(failed.params.get("target", "")):
+                    raise online(failed.params["target"]) from None
                 if isinstance(failed, (Permanent, AuthRequired)) or code.startswith("general.tls"):
                     telling = failed if isinstance(failed, Trouble) else telling
                 log.debug("autodiscover_step", host=origin_of(url)[1], form=form, reason=code)
