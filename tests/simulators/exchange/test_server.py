@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -88,6 +89,16 @@ async def test_an_item_the_schema_does_not_allow_is_refused(inner: str, version:
     async with world_and_client() as (_, client):
         reply = await client.ask(create(inner), version=version)
         assert (reply.fault, reply.status) == (("", 200) if is_valid else ("ErrorSchemaValidation", 500))
+
+
+@pytest.mark.parametrize(("version", "hour"), [("Exchange2010", 8), ("Exchange2007_SP1", 10)])
+async def test_an_older_version_passes_over_the_zone_of_a_request(version: str, hour: int) -> None:
+    zone = '<t:TimeZoneContext><t:TimeZoneDefinition Id="W. Europe Standard Time"/></t:TimeZoneContext>'
+    summer = "<t:Start>2026-07-01T10:00:00</t:Start><t:End>2026-07-01T11:00:00</t:End>"
+    async with world_and_client() as (world, client):
+        assert (await client.send(envelope(create(summer), version=version, header=zone))).codes == ["NoError"]
+        (item,) = world.mailbox("anna").calendar.items.values()
+        assert item.values["Start"] == datetime(2026, 7, 1, hour, tzinfo=UTC)
 
 
 async def test_every_answer_tells_the_build() -> None:

@@ -193,7 +193,7 @@ class Server:
             entry.mailbox,
             version,
             exchange.simulator.clock,
-            asked.zone,
+            versions.context(asked, version),
             account=account.username,
             backend=entry.backend,
         )

@@ -55,14 +55,13 @@ def text_of(element: etree._Element, path: str) -> str:
 class Request:
     """One call as it came. version: RequestServerVersion as written. impersonated: kind of the name -> the name itself.
 
-    zone: Windows id of the TimeZoneContext. precision: DateTimePrecision.
+    zone: Windows id of the TimeZoneContext.
     """
 
     operation: etree._Element
     version: str = ""
     impersonated: tuple[str, str] = ("", "")
     zone: str = ""
-    precision: str = ""
 
     @property
     def name(self) -> str:
@@ -91,7 +90,6 @@ def read(data: bytes) -> Request:
         version.get("Version", "") if version is not None else "",
         (local(named), (named.text or "").strip()) if named is not None else ("", ""),
         zone.get("Id", "") if zone is not None else "",
-        text_of(root, "s:Header/t:DateTimePrecision"),
     )
 
 

@@ -67,7 +67,6 @@ OPERATIONS_SINCE: Final[Mapping[str, str]] = {
 }
 ELEMENTS_SINCE: Final[Mapping[str, str]] = {"StreamingSubscriptionRequest": "Exchange2010_SP1"}
 VALUES_SINCE: Final[Mapping[tuple[str, str], str]] = {("LegacyFreeBusyStatus", "WorkingElsewhere"): "Exchange2013"}
-PRECISION_SINCE = "Exchange2010_SP2"
 CONTEXT_SINCE = "Exchange2010"
 
 #: The properties of a calendar item in the order of the schema.
@@ -109,14 +108,15 @@ def agreed(request: Request, server: Release) -> str:
     return asked
 
 
+def context(request: Request, version: str) -> str:
+    """Give the Windows id of the zone a request speaks in. Older versions pass over a header they do not know."""
+    return "" if is_newer(CONTEXT_SINCE, version) else request.zone
+
+
 def check(request: Request, version: str) -> None:
     """Raise Refused for what this version had not learned, and for a calendar item the schema does not allow."""
     if is_newer(OPERATIONS_SINCE.get(request.name, ""), version):
         raise invalid(f"The element '{request.name}' in namespace '{TYPES}' is not expected.")
-    if request.precision and is_newer(PRECISION_SINCE, version):
-        raise invalid("The header 'DateTimePrecision' is not expected.")
-    if request.zone and is_newer(CONTEXT_SINCE, version):
-        raise invalid("The header 'TimeZoneContext' is not expected.")
     for element in request.operation.iter(etree.Element):
         _check_element(element, version)
 
