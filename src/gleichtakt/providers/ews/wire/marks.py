@@ -80,6 +80,7 @@ def read_marks(properties: Iterator[Element]) -> Marks:
 _CLASS: Final = bytes.fromhex("040000008200E00074C5B7101A82E008")
 _DATE: Final = slice(16, 20)  # of an occurrence: year, month, day
 _FOREIGN: Final = b"vCal-Uid\x01\x00\x00\x00"
+_FOREIGN_HEX: Final = _FOREIGN.hex().upper()
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){40,}")
 
 
@@ -100,12 +101,9 @@ def search_value(uid: str) -> str:
 
 def plain_uid(said: str) -> str:
     """Give the UID an item tells; one that wraps a foreign UID, as some versions tell it, is unwrapped."""
-    if not said.startswith("04000000") or not _HEX.fullmatch(said):
+    if said[80:104].upper() != _FOREIGN_HEX or not _HEX.fullmatch(said):
         return said
-    content = bytes.fromhex(said)[40:]
-    if not content.startswith(_FOREIGN):
-        return said
-    return content[len(_FOREIGN) :].rstrip(b"\x00").decode("utf-8", "replace") or said
+    return bytes.fromhex(said[104:]).rstrip(b"\x00").decode("utf-8", "replace") or said
 
 
 def uid_of(encoded: str) -> str:

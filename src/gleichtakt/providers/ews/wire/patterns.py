@@ -33,7 +33,6 @@ from gleichtakt.model.exchange_pattern import (
 from gleichtakt.model.point import Point, wall_of
 from gleichtakt.model.recurrence import slots
 from gleichtakt.providers.ews.wire import names
-from gleichtakt.providers.ews.wire.elements import child, said
 from gleichtakt.providers.ews.wire.names import MONTHS, knows, local_name
 from gleichtakt.providers.ews.wire.soap import Element
 from gleichtakt.providers.ews.wire.times import read_date
@@ -56,44 +55,47 @@ _DAY_SETS: Final[Mapping[str, tuple[int, ...]]] = {
 _INDEX: Final = {index.value.capitalize(): index for index in Index}
 
 
-def _days(element: Element) -> tuple[int, ...]:
-    found = {day for name in said(element, "DaysOfWeek").split() for day in _DAY_SETS[name]}
+Said = Mapping[str, str]  # what the elements of one pattern or range say, by local name
+
+
+def _days(said: Said) -> tuple[int, ...]:
+    found = {day for name in said["DaysOfWeek"].split() for day in _DAY_SETS[name]}
     if not found:
         raise UnknownPattern("DaysOfWeek")
     return tuple(sorted(found))
 
 
-def _interval(element: Element) -> int:
-    return int(said(element, "Interval") or 1)
+def _interval(said: Said) -> int:
+    return int(said.get("Interval") or 1)
 
 
-def _month(element: Element) -> int:
-    return MONTHS.index(said(element, "Month")) + 1
+def _month(said: Said) -> int:
+    return MONTHS.index(said["Month"]) + 1
 
 
-def _weekly(element: Element) -> Cycle:
-    first = said(element, "FirstDayOfWeek")
-    return Weekly(_interval(element), _days(element), names.WEEKDAYS.index(first) if first else SUNDAY)
+def _weekly(said: Said) -> Cycle:
+    first = said.get("FirstDayOfWeek")
+    return Weekly(_interval(said), _days(said), names.WEEKDAYS.index(first) if first else SUNDAY)
 
 
-def _absolute_monthly(element: Element) -> Cycle:
-    return AbsoluteMonthly(_interval(element), int(said(element, "DayOfMonth")))
+def _absolute_monthly(said: Said) -> Cycle:
+    return AbsoluteMonthly(_interval(said), int(said["DayOfMonth"]))
 
 
-def _relative_monthly(element: Element) -> Cycle:
-    return RelativeMonthly(_interval(element), _days(element), _INDEX[said(element, "DayOfWeekIndex")])
+def _relative_monthly(said: Said) -> Cycle:
+    return RelativeMonthly(_interval(said), _days(said), _INDEX[said["DayOfWeekIndex"]])
 
 
-def _absolute_yearly(element: Element) -> Cycle:
-    return AbsoluteYearly(_month(element), int(said(element, "DayOfMonth")))
+def _absolute_yearly(said: Said) -> Cycle:
+    return AbsoluteYearly(_month(said), int(said["DayOfMonth"]))
 
 
-def _relative_yearly(element: Element) -> Cycle:
-    return RelativeYearly(_month(element), _days(element), _INDEX[said(element, "DayOfWeekIndex")])
+def _relative_yearly(said: Said) -> Cycle:
+    return RelativeYearly(_month(said), _days(said), _INDEX[said["DayOfWeekIndex"]])
 
 
-_CYCLES: Final[Mapping[str, Callable[[Element], Cycle]]] = {
-    "DailyRecurrence": lambda element: Daily(_interval(element)),
+_CYCLES: Final[Mapping[str, Callable[[Said], Cycle]]] = {
+    "DailyRecurrence": lambda said: Daily(_interval(said)),
     "WeeklyRecurrence": _weekly,
     "AbsoluteMonthlyRecurrence": _absolute_monthly,
     "RelativeMonthlyRecurrence": _relative_monthly,
@@ -105,25 +107,29 @@ _RANGES: Final = frozenset({"NoEndRecurrence", "EndDateRecurrence", "NumberedRec
 
 def read_pattern(recurrence: Element) -> Pattern:
     """Read a `Recurrence`. Raises UnknownPattern, with the name of what is unknown."""
-    cycle: Cycle | None = None
-    span: Element | None = None
-    for each in recurrence:
-        name = local_name(each.tag)
-        try:
-            if name in _CYCLES:
-                cycle = _CYCLES[name](each)
-        except (KeyError, ValueError):
-            raise UnknownPattern(name) from None
-        span = each if name in _RANGES else span
-    if cycle is None or span is None:
-        raise UnknownPattern(", ".join(local_name(each.tag) for each in recurrence) or "Recurrence")
+    parts = {local_name(each.tag): each for each in recurrence}
+    kind = next((name for name in parts if name in _CYCLES), "")
+    span = next((name for name in parts if name in _RANGES), "")
+    if not kind or not span:
+        raise UnknownPattern(", ".join(parts) or "Recurrence")
     try:
-        start = read_date(said(span, "StartDate"))
-        end = read_date(said(span, "EndDate")) if child(span, "EndDate") is not None else None
-        count = int(said(span, "NumberOfOccurrences")) if child(span, "NumberOfOccurrences") is not None else None
-    except ValueError:
-        raise UnknownPattern(local_name(span.tag)) from None
-    return Pattern(cycle, start, end, count)
+        cycle, limits = _CYCLES[kind](_said(parts[kind])), _said(parts[span])
+    except (KeyError, ValueError):
+        raise UnknownPattern(kind) from None
+    try:
+        end, count = limits.get("EndDate"), limits.get("NumberOfOccurrences")
+        return Pattern(
+            cycle,
+            read_date(limits["StartDate"]),
+            read_date(end) if end is not None else None,
+            int(count) if count is not None else None,
+        )
+    except (KeyError, ValueError):
+        raise UnknownPattern(span) from None
+
+
+def _said(element: Element) -> Said:
+    return {local_name(each.tag): (each.text or "").strip() for each in element}
 
 
 @lru_cache(maxsize=1024)

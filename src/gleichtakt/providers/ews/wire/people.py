@@ -7,6 +7,7 @@ written back with its routing type.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from gleichtakt.model.event import Attendee, Event, Person, Response
@@ -54,12 +55,13 @@ def read_attendees(element: Element, role: str) -> list[Attendee]:
     answers = [each.text for each in element.iter(_RESPONSE)]
     if not len(emails) == len(names) == len(answers) == count:
         return [found for each in element if (found := _attendee(each, role)).email]
-    known = RESPONSE
-    return [
-        Attendee(email.strip(), (name or "").strip(), known.get(answer or "", Response.NONE), role)
-        for email, name, answer in zip(emails, names, answers, strict=True)
-        if email
-    ]
+    return [_known(*each, role) for each in zip(emails, names, answers, strict=True) if each[0]]
+
+
+@lru_cache(maxsize=4096)
+def _known(email: str, name: str | None, answer: str | None, role: str) -> Attendee:
+    """Make an attendee; the same colleagues meet again and again."""
+    return Attendee(email.strip(), (name or "").strip(), RESPONSE.get((answer or "").strip(), Response.NONE), role)
 
 
 def _attendee(element: Element, role: str) -> Attendee:

@@ -121,7 +121,9 @@ def parse(data: bytes) -> Element:
 
 
 def _parser() -> etree.XMLParser[Element]:
-    return etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
+    return etree.XMLParser(
+        resolve_entities=False, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True, collect_ids=False
+    )
 
 
 def read(data: bytes) -> Element:
