@@ -275,7 +275,7 @@ async def test_the_doctor_looks_at_a_connection_that_is_not_stored(run: Run, mem
     assert (await run(*described, GLEICHTAKT_DOCTOR_PASSWORD="wrong")).status == 1
     unknown = await run("doctor", "--provider", "fax", "--server", "x")
     assert unknown.status == 1
-    assert "Known are caldav, feed, memory" in unknown.err
+    assert "Known are caldav, ews, feed, memory" in unknown.err
 
 
 async def test_help_is_quick() -> None:

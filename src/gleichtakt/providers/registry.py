@@ -15,6 +15,7 @@ from gleichtakt.providers.protocol import Abilities, Login, Provider
 #: Name of the provider, `+` and the option `variant` where kinds of one provider differ in abilities -> its class.
 CLASSES: Mapping[str, str] = {
     "caldav": "gleichtakt.providers.caldav:CalDAV",
+    "ews": "gleichtakt.providers.ews:EWS",
     "feed": "gleichtakt.providers.feed:Feed",
     "memory": "gleichtakt.providers.memory:Memory",
     "memory+lossy": "gleichtakt.providers.memory:LossyMemory",

@@ -273,4 +273,37 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="Check `GLEICHTAKT_PUBLIC_URL`: the server has to reach it; changes are found without it too.",
         remedy_de="`GLEICHTAKT_PUBLIC_URL` prüfen: Der Server muss sie erreichen; Änderungen werden auch ohne sie gefunden.",
     ),
+    # --- what the doctor finds
+    "ews.binding_broken": sentence(
+        en="{host} refuses the login because something between us ends the encryption with a certificate of its own.",
+        de="{host} weist die Anmeldung ab, weil etwas dazwischen die Verschlüsselung mit eigenem Zertifikat beendet.",
+        remedy_en="Install the servers' certificate on the load balancer too. Until then the option `channel_binding: off` of the"
+        " connection signs in, as long as `Get-WebServicesVirtualDirectory | fl ExtendedProtection*` does not say Require.",
+        remedy_de="Auf dem Lastverteiler dasselbe Zertifikat wie auf den Servern einspielen. Bis dahin meldet die Option"
+        " `channel_binding: off` der Verbindung an, solange `Get-WebServicesVirtualDirectory | fl ExtendedProtection*` nicht"
+        " Require zeigt.",
+    ),
+    "ews.read_only": sentence(
+        en="{host} lets our account read this calendar but not write to it.",
+        de="{host} lässt unser Konto diesen Kalender lesen, aber nicht beschreiben.",
+        remedy_en="`Add-MailboxFolderPermission MAILBOX:\\Calendar -User ACCOUNT -AccessRights Editor`, or set"
+        " `direction: inbound` on the link.",
+        remedy_de="`Add-MailboxFolderPermission POSTFACH:\\Kalender -User KONTO -AccessRights Editor`, oder"
+        " `direction: inbound` an der Verknüpfung setzen.",
+    ),
+    "ews.no_streaming": sentence(
+        en="{host} is too old to tell of changes by itself over an open connection.",
+        de="{host} ist zu alt, um Änderungen über eine offene Verbindung von selbst zu melden.",
+        remedy_en="Nothing to do: it is asked instead, or calls our public address. Exchange 2010 SP1 and later stream.",
+        remedy_de="Nichts zu tun: Er wird stattdessen gefragt oder ruft unsere öffentliche Adresse auf; melden kann ab"
+        " Exchange 2010 SP1 jeder.",
+    ),
+    "ews.clock": sentence(
+        en="The clock of {host} differs from ours by {seconds} seconds.",
+        de="Die Uhr von {host} weicht um {seconds} Sekunden von unserer ab.",
+        remedy_en="Switch on time synchronisation on both machines (`w32tm /query /status` there); Kerberos refuses logins beyond"
+        " five minutes.",
+        remedy_de="Auf beiden Maschinen die Zeitsynchronisation einschalten (dort `w32tm /query /status`); Kerberos weist"
+        " Anmeldungen ab fünf Minuten Unterschied ab.",
+    ),
 }

@@ -40,7 +40,7 @@ def test_pro_05_advice_to_wait_is_brought_into_bounds(advice: str, wait: timedel
 
 
 def test_kinds_of_calendar_differ_in_their_abilities() -> None:
-    assert provider_names() == ("caldav", "feed", "memory")
+    assert provider_names() == ("caldav", "ews", "feed", "memory")
     assert provider_class("memory", {"variant": "lossy"}) is not provider_class("memory")
     assert "categories" in abilities_of("memory").fields - abilities_of("memory", {"variant": "lossy"}).fields
 
