@@ -29,6 +29,12 @@ STATES: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "paused": ("–", "faint", "angehalten", "paused"),
     "inactive": ("–", "faint", "ausgeschaltet", "switched off"),
 }
+NOTICES: Final[Mapping[str, tuple[str, str]]] = {
+    "streaming": (", benachrichtigt über Streaming", ", notified by streaming"),
+    "push": (", benachrichtigt durch Anrufe", ", notified by calls"),
+    "pull": (", benachrichtigt durch Abholen", ", notified by pull"),
+}
+RESTING: Final = frozenset({"paused", "inactive"})
 STOPPED: Final = frozenset({"error", "auth_required"})
 _HOLDS = text("select id, link_id, kind, params, count from hold where state = 'open' order by created_at")
 _CONFLICTS = text("""
@@ -67,6 +73,8 @@ async def _told(here: Here, links: Sequence[Link]) -> list[dict[str, Any]]:
             "label": link.label,
             "state": link.state,
             "last_success": link.last_success.isoformat() if link.last_success else None,
+            "notified_by": link.notified_by,
+            "notified_since": link.notified_since.isoformat() if link.notified_since else None,
             **({"error": _sentence(code, params)} if code else {}),
             **{"holds": [], "conflicts": [], "problems": []},
         }
@@ -94,7 +102,7 @@ def _say(one: Mapping[str, Any]) -> None:
     mark, style, *words = STATES.get(one["state"], ("?", "warn", one["state"], one["state"]))
     if style == "good" and (one["holds"] or one["conflicts"] or one["problems"]):
         mark, style = "!", "warn"
-    say(f"{paint(mark, style)} {paint(one['label'], 'bold')}: {either(*words)}{_since(one['last_success'])}")
+    say(f"{paint(mark, style)} {paint(one['label'], 'bold')}: {either(*words)}{_since(one['last_success'])}{_told_by(one)}")
     if "error" in one:
         _say_sentence(one["error"])
     for hold in one["holds"][:MOST]:
@@ -109,6 +117,11 @@ def _say(one: Mapping[str, Any]) -> None:
 def _say_sentence(told: Mapping[str, str]) -> None:
     tell(told["cause"], indent=4, style="warn")
     tell(told["remedy"], indent=4, mark="→ ")
+
+
+def _told_by(one: Mapping[str, Any]) -> str:
+    """Say how changes there reach us, where somebody tells us."""
+    return either(*NOTICES[one["notified_by"]]) if one["notified_by"] in NOTICES and one["state"] not in RESTING else ""
 
 
 def _since(moment: str | None) -> str:

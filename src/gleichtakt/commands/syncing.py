@@ -40,6 +40,8 @@ class Link:
         self.label = f"{row.resource} ↔ {row.connection}" + (f": {place}" if row.has_siblings else "")
         self.state: str = row.state if row.active else "inactive"
         self.last_success: datetime | None = row.last_success
+        self.notified_by: str = row.notified_by
+        self.notified_since: datetime | None = row.notified_since
         self.error: tuple[str, Mapping[str, str]] = (row.error_code, row.error_params)
         self.names = {str(row.id), row.resource, row.external_id, row.mailbox, row.calendar} - {"", None}
         self.is_resting = not row.active or row.state == "paused"
@@ -47,7 +49,8 @@ class Link:
 
 _LINKS = text("""
 select l.id, l.lane_id, l.organization_id, l.mailbox, l.calendar, l.calendar_name, l.active, l.state,
-       l.last_success, l.error_code, l.error_params, r.name as resource, r.external_id, c.name as connection,
+       l.last_success, l.notified_by, l.notified_since, l.error_code, l.error_params,
+       r.name as resource, r.external_id, c.name as connection,
        count(*) over (partition by l.resource_id, l.connection_id) > 1 as has_siblings
 from link l join resource r on r.id = l.resource_id join connection c on c.id = l.connection_id
 where l.state <> 'disconnected' order by l.id

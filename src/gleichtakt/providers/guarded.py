@@ -178,7 +178,7 @@ class Guarded:
         """Give the rooms."""
         return await self._through(self._inner.rooms)
 
-    async def watch(self, wanted: Wanted, letterbox: Letterbox | None) -> AsyncIterator[Hint]:
+    async def watch(self, wanted: Wanted, letterbox: Letterbox | None) -> AsyncGenerator[Hint]:
         """Tell what changes; not begun with a login that was refused."""
         hints = self._inner.watch(wanted, letterbox)
         try:

@@ -166,8 +166,8 @@ where link.resource_id = :resource_id and link.state <> 'disconnected' and link.
 on conflict (resource_id, link_id, series_id) do update set stale = true, retry_at = null, attempt = 0
 """)
 _DUE_LINKS = text("""
-update link set due = least(due, now()) where resource_id = :resource_id and active and state <> 'disconnected'
-  and id is distinct from :except_link returning lane_id
+update link set due = least(due, now()), calls = calls + 1
+where resource_id = :resource_id and active and state <> 'disconnected' and id is distinct from :except_link returning lane_id
 """)
 _CHANGES = text("""
 insert into change (organization_id, type, resource_id, object_id)

@@ -81,6 +81,7 @@ _RANK = f"array_position(array[{', '.join(f'{chr(39)}{name}{chr(39)}' for name i
 _LINKS = f"""
 select link.id, link.organization_id, link.resource_id, link.connection_id, link.mailbox, link.calendar, link.calendar_name,
        link.active, link.state, link.due, link.last_attempt, link.last_success, link.failing_since, link.first_run_done,
+       link.notified_by, link.notified_since,
        case when link.error_code <> '' then link.error_code else connection.state_code end as code,
        case when link.error_code <> '' then link.error_params else connection.state_params end as params,
        resource.name as resource_name, resource.kind as resource_kind, connection.name as connection_name,
@@ -117,6 +118,8 @@ class LinkRow:
     last_success: datetime | None
     failing_since: datetime | None
     first_run_done: bool
+    notified_by: str
+    notified_since: datetime | None
     code: str
     params: Mapping[str, str]
     resource_name: str

@@ -13,6 +13,11 @@ from gleichtakt.store import freshness
 #: name -> (what it tells, label, query giving label value and number)
 QUERIES: Mapping[str, tuple[str, str, str]] = {
     "gleichtakt_links": ("Links by state", "state", "select state, count(*) from link group by state"),
+    "gleichtakt_links_notified": (
+        "Working links by how changes there reach us",
+        "by",
+        "select notified_by, count(*) from link where active and state not in ('paused', 'disconnected') group by notified_by",
+    ),
     "gleichtakt_connections": ("Connections by state", "state", "select state, count(*) from connection group by state"),
     "gleichtakt_holds_open": (
         "Holds waiting for a decision",

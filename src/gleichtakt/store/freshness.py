@@ -25,7 +25,8 @@ AT_ONCE: Final = 200
 
 #: SQL over a row of `link`: how old its last proof is, its interval, and whether anybody expects it to be fresh.
 AGE: Final = "extract(epoch from now() - coalesce(link.last_success, link.created_at))"
-INTERVAL: Final = f"coalesce((link.facts ->> 'interval')::int, {INTERVAL_SECONDS})"
+INTERVAL: Final = f"""greatest(coalesce((link.facts ->> 'interval')::int, {INTERVAL_SECONDS}),
+    case when link.notified_by = 'polling' then 0 else {passes.SAFETY_SECONDS} end)"""
 EXPECTED: Final = "link.active and link.state not in ('paused', 'disconnected', 'verify')"
 IS_LATE: Final = f"{EXPECTED} and {AGE} > greatest({MISSED} * {INTERVAL}, {LATE_SECONDS})"
 IS_STALE: Final = f"{EXPECTED} and {AGE} > greatest({MISSED} * {INTERVAL}, {STALE.total_seconds():.0f})"
@@ -39,9 +40,9 @@ class Freshness(StrEnum):
     STALE = "stale"
 
 
-def freshness(age: timedelta, interval_seconds: float) -> Freshness:
+def freshness(age: timedelta, interval_seconds: float, *, is_notified: bool = False) -> Freshness:
     """Judge a link that is expected to be fresh; says the same as the SQL above."""
-    missed = timedelta(seconds=MISSED * interval_seconds)
+    missed = timedelta(seconds=MISSED * max(interval_seconds, passes.SAFETY_SECONDS if is_notified else 0))
     if age > max(missed, STALE):
         return Freshness.STALE
     return Freshness.LATE if age > max(missed, timedelta(seconds=LATE_SECONDS)) else Freshness.FRESH

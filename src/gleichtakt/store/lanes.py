@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gleichtakt.store.database import new_id, wake_after_commit
 
 CHANNEL: Final = "lanes"
+WATCHES: Final = "watches"  # woken when there may be more or less to watch, or another worker to do it
 WINDOW: Final = 4  # candidates looked at for each lane claimed
 AT_ONCE: Final = 20  # lanes of a connection that may come back at the same moment
 SPREAD_EACH, SPREAD_MOST = 0.05, 60.0  # seconds that each further one adds to the time over which they come back

@@ -19,6 +19,7 @@ from gleichtakt.errors import Conflict, Scope
 from gleichtakt.store import calendars, changes, lanes, levels, runs
 from gleichtakt.store.calendars import Write
 from gleichtakt.store.connections import connections
+from gleichtakt.store.database import wake_after_commit
 from gleichtakt.store.resources import resources
 from gleichtakt.store.rows import Kept, missing
 from gleichtakt.store.schema import link
@@ -49,6 +50,8 @@ class Link:
     error_code: str
     error_params: Mapping[str, str]
     facts: Mapping[str, Any]
+    notified_by: str
+    notified_since: datetime | None
     version: int
     created_at: datetime
     updated_at: datetime
@@ -91,6 +94,7 @@ async def create(
     made = await links.add(connection, row)
     if active:
         await lanes.wake(connection, [lane_id])
+        wake_after_commit(connection, lanes.WATCHES)
     await changes.append(connection, organization_id, "link.created", resource_id, made.id)
     return made
 
@@ -166,6 +170,7 @@ async def _enter(connection: AsyncConnection, found: Link, state: str, values: M
     after = await links.change(connection, found.organization_id, found.id, {"state": state, **values})
     if state != found.state:
         await changes.append(connection, found.organization_id, "link.state", found.resource_id, found.id)
+        wake_after_commit(connection, lanes.WATCHES)
     return after
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -58,9 +58,23 @@ class LinkRow:
     provider: str
     run_id: UUID | None  # the oldest run asked for
     run_kind: str | None
+    notified_by: str = "polling"
+    calls: int = 0  # reasons to look that were counted when the pass began
+    heard: int = 0  # those that an earlier pass knew
+
+    @property
+    def is_notified(self) -> bool:
+        """Say whether somebody tells us of changes there, so that looking by the clock is only for safety."""
+        return self.notified_by != "polling"
 
 
 LEVELS = ("global", "group", "resource", "link")
+
+#: How often, at the most, a calendar is looked at whose changes we are told: what a lost message costs.
+SAFETY_SECONDS = 600
+
+_FAR = f"cast(:now as timestamptz) + {SAFETY_SECONDS} * (0.9 + 0.1 * random()) * interval '1 second'"  # not all at once
+_IS_CALLED = "link.calls <> link.heard and link.failing_since is null"  # a failing link waits for its next try
 
 _LAYERS = """(select coalesce(jsonb_agg(jsonb_build_array(s.level, s.name, s.value)), '[]')::text from setting s
   where (s.level, s.object_id) in (('global', l.organization_id), ('group', r.group_id), ('resource', r.id), ('link', l.id)))"""
@@ -76,7 +90,7 @@ select l.id, l.organization_id, l.resource_id, l.connection_id, l.lane_id, l.mai
         or exists (select from observed o where o.resource_id = l.resource_id and o.link_id = l.id
                      and o.reason = 'unreadable' and o.retry_at <= now())
        ) as has_work,
-       c.version, c.state, c.provider, q.id, q.kind
+       c.version, c.state, c.provider, q.id, q.kind, l.notified_by, l.calls, l.heard
 from link l join resource r on r.id = l.resource_id join connection c on c.id = l.connection_id
 left join lateral (select id, kind from run where link_id = l.id and state in ('queued', 'running')
                    order by asked_at limit 1) q on true
@@ -91,12 +105,13 @@ def _link(row: Sequence[Any]) -> LinkRow:
 
 
 async def due_links(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> list[LinkRow]:
-    """Give the active links of these lanes that are due or for which a run was asked."""
+    """Give the active links of these lanes that are due, were called or for which a run was asked."""
     found = await connection.execute(
         text(
             _LINK
-            + """ where l.lane_id = any(cast(:lanes as uuid[])) and l.active and l.state not in ('paused', 'disconnected')
-                  and (l.due is null or l.due <= now() or q.id is not null) order by l.due nulls first"""
+            + f""" where l.lane_id = any(cast(:lanes as uuid[])) and l.active and l.state not in ('paused', 'disconnected')
+                  and (l.due is null or l.due <= now() or q.id is not null or ({_IS_CALLED.replace("link.", "l.")}))
+                  order by l.due nulls first"""
         ),
         {"lanes": list(lane_ids)},
     )
@@ -112,22 +127,40 @@ async def link_row(connection: AsyncConnection, link_id: UUID) -> LinkRow | None
 async def next_due(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> dict[UUID, datetime]:
     """Give for each lane the earliest due time of its links; a lane without active links is missing."""
     found = await connection.execute(
-        text("""select lane_id, min(coalesce(due, now())) from link where lane_id = any(cast(:lanes as uuid[])) and active
-                and state not in ('paused', 'disconnected') group by lane_id"""),
+        text(f"""select lane_id, min(case when {_IS_CALLED} then now() else coalesce(due, now()) end) from link
+                 where lane_id = any(cast(:lanes as uuid[])) and active and state not in ('paused', 'disconnected')
+                 group by lane_id"""),
         {"lanes": list(lane_ids)},
     )
     return {row[0]: row[1] for row in found}
 
 
-async def rest(connection: AsyncConnection, links: Sequence[tuple[UUID, datetime]], now: datetime) -> None:
-    """Note polls that found nothing: for (link, next due)."""
+async def rest(connection: AsyncConnection, links: Sequence[tuple[UUID, datetime, int]], now: datetime) -> None:
+    """Note polls that found nothing: for (link, next due, calls it knew of). Where we are told of changes, the next is far."""
     if links:
         await connection.execute(
-            text("""update link set due = quiet.due, last_attempt = :now, last_success = :now
-                    from unnest(cast(:ids as uuid[]), cast(:dues as timestamptz[])) as quiet(id, due)
-                    where link.id = quiet.id and link.state not in ('paused', 'disconnected')"""),
-            {"ids": [link_id for link_id, _ in links], "dues": [due for _, due in links], "now": now},
+            text(f"""update link set last_attempt = :now, last_success = :now, heard = quiet.heard,
+                       due = case when notified_by = 'polling' then quiet.due else greatest(quiet.due, {_FAR}) end
+                     from unnest(cast(:ids as uuid[]), cast(:dues as timestamptz[]), cast(:heard as bigint[]))
+                       as quiet(id, due, heard)
+                     where link.id = quiet.id and link.state not in ('paused', 'disconnected')"""),
+            {
+                "ids": [link_id for link_id, _, _ in links],
+                "dues": [due for _, due, _ in links],
+                "heard": [heard for _, _, heard in links],
+                "now": now,
+            },
         )
+
+
+async def may_wait(connection: AsyncConnection, link: LinkRow, at_the_latest: datetime | None) -> None:
+    """Put the next look far off where we are told of changes, as the link stands now; not beyond what waits for a retry."""
+    await connection.execute(
+        text(f"""update link set due = least(
+                   case when notified_by = 'polling' then due else greatest(due, {_FAR}) end, cast(:latest as timestamptz))
+                 where id = :id and (notified_by <> 'polling' or due > cast(:latest as timestamptz))"""),
+        {"id": link.id, "now": datetime.now(UTC), "latest": at_the_latest},
+    )
 
 
 # --- observing ---------------------------------------------------------------------------------------------------

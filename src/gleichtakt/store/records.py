@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.errors import Scope, Trouble
-from gleichtakt.store import changes, runs
+from gleichtakt.store import changes, lanes, runs
 from gleichtakt.store.database import new_id, wake_after_commit
 from gleichtakt.store.passes import LinkRow, decode, encode
 from gleichtakt.sync.undo import LOST
@@ -87,7 +87,19 @@ async def end_run(
     wake_after_commit(connection, runs.CHANNEL)
 
 
-async def note_connection(connection: AsyncConnection, link: LinkRow, trouble: Trouble | None) -> None:
+class OfConnection(Protocol):
+    """What belongs to a connection: a link, a watch."""
+
+    @property
+    def connection_id(self) -> UUID:
+        """Say to which."""
+
+    @property
+    def organization_id(self) -> UUID:
+        """Say whose."""
+
+
+async def note_connection(connection: AsyncConnection, link: OfConnection, trouble: Trouble | None) -> None:
     """Bring the state of a link's connection up to date: online again, or what keeps the whole account from working."""
     state, code, params = "online", "", {}
     if trouble is not None:
@@ -102,6 +114,7 @@ async def note_connection(connection: AsyncConnection, link: LinkRow, trouble: T
     )
     if changed.one_or_none():
         await changes.append(connection, link.organization_id, "connection.state", None, link.connection_id)
+        wake_after_commit(connection, lanes.WATCHES)
 
 
 # --- plans -------------------------------------------------------------------------------------------------------

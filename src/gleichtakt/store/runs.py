@@ -87,7 +87,7 @@ async def ask(connection: AsyncConnection, link_id: UUID, kind: str, asked_by: s
 async def make_due(connection: AsyncConnection, link_ids: Sequence[UUID]) -> None:
     """Let links be worked on as soon as somebody is free."""
     due = await connection.execute(
-        text("""update link set due = least(due, now()) where id = any(cast(:ids as uuid[])) and active
+        text("""update link set due = least(due, now()), calls = calls + 1 where id = any(cast(:ids as uuid[])) and active
                 and state not in ('paused', 'disconnected') returning lane_id"""),
         {"ids": list(link_ids)},
     )

@@ -236,6 +236,10 @@ link = Table(
     _json("error_params"),
     _json("facts"),  # what the provider told: ctag kind, unstable UIDs …
     _text("remote_account"),  # whose calendar it turned out to be; a change is a different calendar
+    _text("notified_by", "polling"),  # how we learn of changes there: streaming | push | pull | polling
+    _time("notified_since"),
+    _int("calls", 0, big=True),  # counts reasons to look, other than time
+    _int("heard", 0, big=True),  # how many of them the last pass that worked knew of when it began
     _int("version", 1, big=True),
     _time("created_at", now=True),
     _time("updated_at", now=True),
@@ -243,6 +247,49 @@ link = Table(
     Index("link_resource_id_ix", "resource_id"),
     Index("link_lane_id_ix", "lane_id"),
     Index("link_organization_id_ix", "organization_id"),
+)
+
+#: Who holds the watch of a connection: one worker, on a lease. `fence` as in `lane`.
+watch = Table(
+    "watch",
+    metadata,
+    _to("connection_id", "connection", key=True),
+    _to("organization_id", "organization"),
+    _text("owner", null=True),
+    _time("lease_until"),
+    _int("fence", 0, big=True),
+    _time("due", now=True),  # not held before that
+    _int("attempt"),  # failures in a row
+    _time("since"),  # held without a break; null while nobody does
+    _text("error_code"),  # why it ended the last time
+    _json("error_params"),
+)
+
+#: The workers that can hold watches, so that each takes its share.
+watcher = Table("watcher", metadata, _text("owner", None, key=True), _time("beat_at", now=True))
+
+#: A secret address under which a provider calls in about one calendar; known by the SHA-256 of its 256 random bits.
+hook = Table(
+    "hook",
+    metadata,
+    _text("token_hash", None, key=True),
+    _to("connection_id", "connection"),
+    _text("mailbox"),
+    _text("calendar"),
+    _time("created_at", now=True),
+    Index("hook_connection_id_ix", "connection_id"),
+)
+
+#: What was said there, until whoever holds the watch has read it.
+letter = Table(
+    "letter",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("token_hash", Text, ForeignKey("hook.token_hash", ondelete="CASCADE"), nullable=False),
+    _json("headers"),
+    Column("body", LargeBinary, nullable=False),
+    _time("arrived_at", now=True),
+    Index("letter_token_hash_ix", "token_hash"),
 )
 
 # --- calendars ---------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from gleichtakt import __version__
 from gleichtakt.settings import Settings
 from gleichtakt.store.database import Database
 from gleichtakt.store.secrets import SecretBox
-from gleichtakt.web import problems
+from gleichtakt.web import hooks, problems
 from gleichtakt.web.api import PREFIX, feeds, health, router
 from gleichtakt.web.api.access import KeyRing
 from gleichtakt.web.api.context import Replayed, Services, replay
@@ -28,6 +28,7 @@ from gleichtakt.web.api.description import Description, openapi
 from gleichtakt.web.api.events import KnownResources
 from gleichtakt.web.api.shapes import EventBody, EventShapes, read_body
 from gleichtakt.web.api.viewer import Viewer
+from gleichtakt.web.hooks.postbox import Postbox
 from gleichtakt.web.login.viewer import lost
 
 ABOUT = (
@@ -51,6 +52,7 @@ def create_app(database: Database, settings: Settings, box: SecretBox) -> Litest
     from gleichtakt.web.login import route_handlers as login
 
     answered: Counter[tuple[str, int]] = Counter()
+    postbox = Postbox()
 
     def counting(app: ASGIApp) -> ASGIApp:
         return health.Counting(app, answered)
@@ -61,9 +63,11 @@ def create_app(database: Database, settings: Settings, box: SecretBox) -> Litest
             feeds.subscribe,
             openapi,
             *health.route_handlers,
+            *hooks.route_handlers,
             Router("/", route_handlers=[*pages, *login], include_in_schema=False),
         ],
-        state=State({"services": services_of(database, settings, box), "answered": answered}),
+        state=State({"services": services_of(database, settings, box), "answered": answered, "postbox": postbox}),
+        on_shutdown=[postbox.close],
         exception_handlers={**problems.HANDLERS, NotFoundException: _lost, Replayed: replay},
         middleware=[counting],
         openapi_config=_description(),

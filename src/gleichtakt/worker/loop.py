@@ -30,6 +30,7 @@ from gleichtakt.store.secrets import SecretBox
 from gleichtakt.worker.link_pass.context import LeaseLost, utc_now
 from gleichtakt.worker.saying import say
 from gleichtakt.worker.sync_link import Result, sync_link
+from gleichtakt.worker.watching import Keeper, keep_watch
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +88,9 @@ async def work(
         )
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(_beat(worker)), group.create_task(_record(worker)), group.create_task(_watch(worker))]
+            if not once:
+                keeper = Keeper(database, settings, worker.connections, worker.owner)
+                helpers.append(group.create_task(keep_watch(keeper)))
             try:
                 await (_serve_once(worker, lane_ids) if once else _serve(worker))
             finally:
@@ -279,7 +283,9 @@ async def _give_back_group(worker: Worker) -> None:
         async with worker.database.begin() as connection:
             await connection.exec_driver_sql("set local synchronous_commit = off")  # a lost «nothing new» is found again
             await passes.rest(
-                connection, [(result.link_id, result.due) for _, results, _ in group for result in results if result.quiet], now
+                connection,
+                [(result.link_id, result.due, result.heard) for _, results, _ in group for result in results if result.quiet],
+                now,
             )
             due = await passes.next_due(connection, [claim.id for claim, _, _ in group])
             for failed in (False, True):

@@ -22,8 +22,8 @@ from gleichtakt.errors import AuthRequired, NotTried, Permanent, Scope, Throttle
 from gleichtakt.onboarding.connect import limits_of
 from gleichtakt.providers.guarded import MET_BY_ANOTHER
 from gleichtakt.providers.protocol import Provider
-from gleichtakt.store import changes, connections, credentials, lanes, links, passes, records
-from gleichtakt.store.database import Database
+from gleichtakt.store import changes, connections, credentials, lanes, links, passes, records, watches
+from gleichtakt.store.database import Database, wake_after_commit
 from gleichtakt.store.passes import LinkRow
 from gleichtakt.sync.policy import Policy, resolve, to_json
 from gleichtakt.worker.link_pass.context import LeaseLost, Pass, utc_now
@@ -53,6 +53,7 @@ class Result:
     trouble: Trouble | None = None
     account_until: datetime | None = None  # the whole connection rests until then
     lane_until: datetime | None = None  # this mailbox does, because another one tries the login, or nobody may
+    heard: int = 0  # reasons to look that were counted when it began
 
 
 def digest_of(policy: Policy) -> str:
@@ -94,7 +95,7 @@ async def sync_link(
             raise Transient("sync.listing_cut", Scope.CALENDAR)
         if something_done or link.state not in ("in_step", "degraded") or link.connection_state != "online":
             return await _finish(work)
-        return Result(link.id, now + _interval(policy), quiet=True)
+        return Result(link.id, now + _interval(policy), quiet=True, heard=link.calls)
     except Trouble as trouble:
         return await _fail(work, trouble)
     except (LeaseLost, asyncio.CancelledError):  # whoever takes the lane next goes on with this run
@@ -133,7 +134,10 @@ async def _pass(work: Pass) -> bool:
     if link.run_kind == "undo" and link.run_id is not None and not work.dry:
         await observe(work)
         await undo_run(work)
-    moved = await observe(work) or moved_by_policy
+    moved = await observe(work)
+    if moved:
+        await _doubt(work)
+    moved = moved or moved_by_policy
     if not moved and not link.has_work and link.first_run_done and link.run_kind != "undo":
         return work.run_id is not None  # a run that was asked for is closed all the same
     if work.is_cut and not link.first_run_done:
@@ -156,6 +160,16 @@ async def _pass(work: Pass) -> bool:
     else:
         work.postponed += 1  # somebody is always faster: the next pass goes on
     return True
+
+
+async def _doubt(work: Pass) -> None:
+    """Ask for a new watch where something had happened and nothing was told: it may be deaf, whatever it says."""
+    link = work.link
+    if link.is_notified and link.calls == link.heard and link.first_run_done:
+        async with work.writing(lazily=True) as connection:
+            if await watches.doubt(connection, link.id):
+                wake_after_commit(connection, watches.CHANNEL)
+                log.warning("watch_doubted", link=str(link.id), notified_by=link.notified_by)
 
 
 async def _something_stale(work: Pass) -> bool:
@@ -187,10 +201,10 @@ async def _finish(work: Pass) -> Result:
                 problems=work.problems,
             )
         due = work.now + _interval(work.policy)
-        if retry is not None:
-            due = min(due, max(retry, utc_now() + timedelta(seconds=1)))
+        soon = None if retry is None else max(retry, utc_now() + timedelta(seconds=1))
         values: dict[str, Any] = {
             "due": due,
+            "heard": link.calls,
             "last_attempt": work.now,
             "last_success": work.now,
             "failing_since": None,
@@ -200,6 +214,7 @@ async def _finish(work: Pass) -> Result:
         if not work.dry:
             values["first_run_done"] = True
         await passes.save_cursor(connection, link, values)
+        await passes.may_wait(connection, link, soon)
         if "ending" in link.facts and not work.dry and await links.end_when_gone(connection, link.organization_id, link.id):
             values["state"] = link.state  # the end has been told already
         if link.connection_state != "online":

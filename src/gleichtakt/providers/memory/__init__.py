@@ -1,7 +1,7 @@
 """The reference adapter: what it is called, what it can. Its calendars live in the simulator of the same name.
 
-Every other provider has the same files: `client` sends and waits, `wire` translates, `oddities` names the surprises,
-`NOTES.md` holds limits and sources.
+Every other provider has the same files: `client` sends and waits, `wire` translates, `watching` listens, `oddities` names
+the surprises, `NOTES.md` holds limits and sources.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gleichtakt.providers.memory.wire import ALL_FIELDS
 from gleichtakt.providers.protocol import Abilities, Ability, Recurrence
 
 EXACT = Abilities(
-    can=Ability.READ | Ability.WRITE | Ability.SINGLE_OCCURRENCES | Ability.SILENT_ATTENDEES | Ability.CHEAP_POLL,
+    can=Ability.READ | Ability.WRITE | Ability.WATCH | Ability.SINGLE_OCCURRENCES | Ability.SILENT_ATTENDEES | Ability.CHEAP_POLL,
     fields=ALL_FIELDS - {"start", "end"},
     max_in_flight=8,
 )

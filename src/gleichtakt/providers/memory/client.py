@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from gleichtakt.model.point import Timespan, Zoned
 from gleichtakt.providers.clock import TheirClock
 from gleichtakt.providers.memory import wire
 from gleichtakt.providers.memory.oddities import WRITES, trouble_of, with_suffix
+from gleichtakt.providers.memory.watching import watch
 from gleichtakt.providers.protocol import (
     Abilities,
     Calendar,
@@ -25,9 +26,11 @@ from gleichtakt.providers.protocol import (
     Check,
     Cursor,
     Etag,
+    Hint,
     Href,
     IdempotencyKey,
     Known,
+    Letterbox,
     Login,
     Mail,
     Mark,
@@ -36,12 +39,14 @@ from gleichtakt.providers.protocol import (
     Seen,
     Stored,
     Unreadable,
+    Wanted,
 )
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 MAX_LINE = 256_000_000
 FETCH_AT_ONCE = 100
+MOST_UNASKED = 10_000
 
 
 class Channel(asyncio.Protocol):
@@ -53,6 +58,7 @@ class Channel(asyncio.Protocol):
         self.waiting: dict[int, asyncio.Future[wire.Answer]] = {}
         self.pieces: list[bytes] = []
         self.number = 0
+        self.unasked: asyncio.Queue[wire.Answer | None] = asyncio.Queue(MOST_UNASKED)  # None: the connection has ended
         self.is_garbled = False  # something came that is no answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -62,6 +68,7 @@ class Channel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every caller that its answer will not come."""
         self.transport = None
+        self._say(None)
         waiting, self.waiting = self.waiting, {}
         for future in waiting.values():
             if not future.done():
@@ -82,9 +89,18 @@ class Channel(asyncio.Protocol):
                 self.is_garbled = True
                 self.abort()
                 return
+            if answer.number == wire.UNASKED:
+                self._say(answer)
+                continue
             future = self.waiting.pop(answer.number, None)
             if future is not None and not future.done():
                 future.set_result(answer)
+
+    def _say(self, said: wire.Answer | None) -> None:
+        """Keep what was said unasked; where nobody listens the oldest is forgotten."""
+        if self.unasked.full():
+            self.unasked.get_nowait()
+        self.unasked.put_nowait(said)
 
     async def call(self, verb: str, mailbox: str, calendar: str, args: Mapping[str, Any]) -> wire.Answer:
         """Send one call and wait for its answer. Raises ConnectionError or TimeoutError."""
@@ -215,6 +231,10 @@ class Client:
         """Delete at a version."""
         await self._call("delete", of, {"href": href, "expect": expect, "key": key, "mail": mail.value})
 
+    def watch(self, wanted: Wanted, letterbox: Letterbox | None) -> AsyncIterator[Hint]:
+        """Tell what changes: over the connection, or by letter where the option `notify` says push and we can be reached."""
+        return watch(self, wanted, letterbox)
+
     async def examine(self, of: CalendarRef | None) -> AsyncIterator[Check]:
         """Reach it, sign in, list calendars, write and remove a marked item."""
         for name, step in (
@@ -252,6 +272,14 @@ class Client:
         made = await self.create(of, probe, key=key, mark=Mark("check"), mail=Mail.NONE)
         await self.delete(of, made.href, expect=made.etag, key=key, mail=Mail.NONE)
         return {"written": "1", "removed": "1"}
+
+    async def ask(self, verb: str, of: CalendarRef, args: Mapping[str, Any], read: Callable[[bytes], Any]) -> Any:
+        """Make a call and read its result."""
+        return self._read(read, await self._call(verb, of, args))
+
+    async def channel(self) -> Channel:
+        """Give the connection, opened where there is none."""
+        return self._channel if self._channel is not None and self._channel.transport is not None else await self._open()
 
     async def _call(self, verb: str, of: CalendarRef, args: Mapping[str, Any]) -> bytes:
         return self._accepted(verb, await self._exchange(verb, of, args))

@@ -73,6 +73,28 @@ class Directory(msgspec.Struct):
     owner: str
 
 
+class Subscribed(msgspec.Struct):
+    """A subscription: how long it lasts unless renewed, and how often the connection shows a sign of life, in seconds."""
+
+    subscription: str
+    seconds: float
+    beat: float
+
+
+class Renewed(msgspec.Struct):
+    """A subscription that lasts so many seconds more."""
+
+    seconds: float
+
+
+class Told(msgspec.Struct):
+    """What was said unasked, and about which subscription; a sign of life is about none."""
+
+    subscription: str = ""
+
+
+UNASKED = 0  # the number of a line that answers no call
+
 encode = msgspec.json.Encoder().encode
 read_answer = msgspec.json.Decoder(Answer).decode
 read_changes = msgspec.json.Decoder(Changes).decode
@@ -80,6 +102,9 @@ read_fetched = msgspec.json.Decoder(Fetched).decode
 read_frame = msgspec.json.Decoder(Frame).decode
 read_found = msgspec.json.Decoder(Frame | None).decode
 read_directory = msgspec.json.Decoder(list[Directory]).decode
+read_subscribed = msgspec.json.Decoder(Subscribed).decode
+read_renewed = msgspec.json.Decoder(Renewed).decode
+read_told = msgspec.json.Decoder(Told).decode
 read_parameters = msgspec.json.Decoder(dict[str, str]).decode
 
 

@@ -1,6 +1,7 @@
 """The control interface of the memory simulator: HTTP and JSON under `/_sim/`.
 
-GET state, ledger, outbox, faults, clock show; POST state and faults, PUT clock, DELETE ledger, outbox and faults change.
+GET state, ledger, outbox, faults, clock, subscriptions show; POST state and faults, PUT clock, DELETE ledger, outbox and
+faults change.
 """
 
 from __future__ import annotations
@@ -46,6 +47,14 @@ def _expire(simulator: Simulator, folder: Folder, body: Body) -> Any:
     return {}
 
 
+def _tell(simulator: Simulator, folder: Folder, body: Body) -> Any:
+    """Say a word of one's own making to everybody who subscribed to a calendar."""
+    told = list(simulator.subscriptions.by_place.get((folder.mailbox, folder.name), {}).values())
+    for subscription in told:
+        simulator.subscriptions.say(subscription, str(body.get("word", "changed")))
+    return {"told": len(told)}
+
+
 def _calendar(simulator: Simulator, folder: Folder, body: Body) -> Any:
     if "variant" in body:
         folder.variant = VARIANTS[body["variant"]]
@@ -63,6 +72,7 @@ OPERATIONS: Mapping[str, Callable[[Simulator, Folder, Body], Any]] = {
     "spoil": _spoil,
     "expire_cursors": _expire,
     "calendar": _calendar,
+    "tell": _tell,
 }
 
 
@@ -99,6 +109,14 @@ def control_of(simulator: Simulator) -> Control:
             "outbox": lambda: simulator.outbox,
             "faults": lambda: simulator.faults.rules,
             "clock": simulator.clock.show,
+            "subscriptions": lambda: {
+                "living": [
+                    {"id": found.id, "mailbox": found.place[0], "calendar": found.place[1], "url": bool(found.url)}
+                    for found in simulator.subscriptions.living.values()
+                ],
+                "told": simulator.subscriptions.told,
+                "untold": simulator.subscriptions.untold,
+            },
         },
         changes={
             "state": lambda body: _change(simulator, body),

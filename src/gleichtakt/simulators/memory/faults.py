@@ -12,7 +12,8 @@ WRITES = ("create", "update", "delete")
 #: What can go wrong. `lost`: the connection breaks without an answer. `cap`: a listing or answer stops after `count`
 #: objects without its end mark. `repeat`: what was just delivered is delivered again. `withdrawn`: what changed is
 #: told as gone although it stands there. `unreadable`: an object's content is garbage in this answer. `garbage`: the
-#: answer is no JSON. `delay`: the answer comes `seconds` later.
+#: answer is no JSON. `delay`: the answer comes `seconds` later. Of messages about changes (verb `event`): `silence`: it is
+#: not sent. `ended`: the subscription ends instead, and says so; `lost`, `repeat` and `delay` as for answers.
 KINDS = (
     "failure",
     "lost",
@@ -28,6 +29,8 @@ KINDS = (
     "garbage",
     "delay",
     "rejected",
+    "silence",
+    "ended",
 )
 
 
@@ -35,8 +38,9 @@ KINDS = (
 class Fault:
     """One rule. Empty conditions match everything; it is used up after `times` matching calls, never if negative.
 
-    verb: a call (`create`, `changes` …), `write` for the three writes, or `*`. effect: whether the call is carried
-    out all the same. skip: so many matching calls pass unharmed first («at page n» is `changes` with skip n-1).
+    verb: a call (`create`, `changes` …), `write` for the three writes, `event` for messages, or `*` for any call. effect:
+    whether the call is carried out all the same. skip: so many matching calls pass unharmed first («at page n» is
+    `changes` with skip n-1).
     """
 
     do: str
@@ -59,7 +63,7 @@ class Fault:
     def matches(self, verb: str, mailbox: str, calendar: str, href: str) -> bool:
         """Say whether a call meets the conditions."""
         return (
-            (self.verb in ("*", verb) or (self.verb == "write" and verb in WRITES))
+            (self.verb == verb or (self.verb == "*" and verb != "event") or (self.verb == "write" and verb in WRITES))
             and self.mailbox in ("", mailbox)
             and self.calendar in ("", calendar)
             and self.href in ("", href)

@@ -18,6 +18,7 @@ import msgspec
 from gleichtakt.simulators.clock import Clock
 from gleichtakt.simulators.faults import Faults
 from gleichtakt.simulators.memory.faults import Fault
+from gleichtakt.simulators.memory.subscriptions import Subscriptions
 from gleichtakt.simulators.memory.variants import EXACT, VARIANTS, Document, Refused, Variant, stored
 
 ACCOUNTS: Mapping[str, str] = {"sync": "sync-password"}  # who may sign in, unless told otherwise
@@ -84,6 +85,7 @@ class Folder:
     name: str
     title: str
     variant: Variant
+    mailbox: str = ""
     can_write: bool = True
     things: dict[str, Thing] = field(default_factory=dict)
     dead: dict[str, int] = field(default_factory=dict)  # href -> position of its deletion
@@ -147,6 +149,7 @@ class Simulator:
         self.under_way: dict[str, Counter[int]] = {}  # mailbox -> client -> calls whose answer is still to go out
         self.overlaps: list[dict[str, Any]] = []  # two clients at work on one mailbox at the same time
         self.clock = Clock()
+        self.subscriptions = Subscriptions(self.clock, self.faults)
 
     # --- for tests and the control interface -----------------------------------------------------------------------
 
@@ -156,7 +159,7 @@ class Simulator:
         found = self.folders.get((mailbox, name))
         if found is None:
             kind = VARIANTS[variant] if isinstance(variant, str) else variant
-            found = self.folders[mailbox, name] = Folder(name, name.title(), kind)
+            found = self.folders[mailbox, name] = Folder(name, name.title(), kind, mailbox)
         return found
 
     def put(self, folder: Folder, document: Document, *, href: str = "", marker: str = "", key: str = "") -> Thing:
@@ -190,6 +193,7 @@ class Simulator:
         if folder.keys.get(thing.key) == href:
             del folder.keys[thing.key]
         folder.dead[href] = folder.record(href)
+        self._changed(folder)
 
     def clone(self, folder: Folder, href: str) -> Thing:
         """Copy an object with all hidden properties, as copy and paste in a client does; it gets its own UID."""
@@ -202,6 +206,7 @@ class Simulator:
         """Make an object unreadable or readable again, as a change of it; its content stays."""
         thing = folder.things[href]
         thing.is_spoilt, thing.position = is_spoilt, folder.record(href)
+        self._changed(folder)
         return thing
 
     def expire_cursors(self, folder: Folder) -> None:
@@ -233,11 +238,16 @@ class Simulator:
         """Note that a client is gone, with all it had under way."""
         for here in self.under_way.values():
             here.pop(client, None)
+        self.subscriptions.vanish(client)
 
     def _write(self, folder: Folder, thing: Thing, document: Document) -> None:
         thing.raw, thing.is_spoilt = _fits(folder.variant, _encode(document)), False
         thing.position = folder.record(thing.href)
         thing.modified_at = self.clock.now().isoformat()
+        self._changed(folder)
+
+    def _changed(self, folder: Folder) -> None:
+        self.subscriptions.changed((folder.mailbox, folder.name))
 
     # --- for clients -----------------------------------------------------------------------------------------------
 
@@ -261,7 +271,9 @@ class Simulator:
             for fault in struck:
                 if not fault.effect:
                     self._break(fault)
-            result = getattr(self, f"_{verb}")(self.folder(mailbox, calendar, variant or EXACT), mailbox, args)
+            result = getattr(self, f"_{verb}")(
+                self.folder(mailbox, calendar, variant or EXACT), mailbox, {**args, "client": client}
+            )
             for fault in struck:
                 if fault.effect:
                     self._break(fault)
@@ -334,6 +346,18 @@ class Simulator:
         document = self._at(folder, args).document
         self.remove(folder, args["href"])
         self._mail(folder, mailbox, "delete", document, args["mail"])
+
+    def _subscribe(self, folder: Folder, mailbox: str, args: Mapping[str, Any]) -> dict[str, Any]:
+        made = self.subscriptions.begin((mailbox, folder.name), args["client"], str(args.get("url", "")))
+        return {"subscription": made.id, "seconds": self.subscriptions.seconds, "beat": self.subscriptions.beat_seconds}
+
+    def _renew(self, folder: Folder, mailbox: str, args: Mapping[str, Any]) -> dict[str, Any]:
+        if self.subscriptions.renew(args["subscription"]) is None:
+            raise Failure("not_found")
+        return {"seconds": self.subscriptions.seconds}
+
+    def _unsubscribe(self, folder: Folder, mailbox: str, args: Mapping[str, Any]) -> None:
+        self.subscriptions.end(args["subscription"])
 
     def _at(self, folder: Folder, args: Mapping[str, Any]) -> Thing:
         self._may_write(folder)

@@ -36,7 +36,7 @@ async def link_page(request: Asked, viewer: Onlooker, link_id: FromPath[str]) ->
             connection,
             "link.html",
             link=link,
-            flow=flow.told(policy, viewer.words) if policy else [],
+            flow=flow.told(policy, viewer.words, link.notified_by) if policy else [],
             way=desk.way(policy) if policy else "off",
             contents=await desk.contents(connection, link.resource_id, link.id),
             beats=await desk.beats(connection, [link.id]),

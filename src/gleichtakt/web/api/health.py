@@ -71,15 +71,15 @@ async def metrics(request: Anyone) -> Response[bytes]:
     async with services(request).database.read() as connection:
         found = await figures.read(connection)
     registry = CollectorRegistry()
-    registry.register(_Collected(found, request.app.state.answered))
+    registry.register(_Collected(found, request.app.state.answered, request.app.state.postbox.rejected))
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 class _Collected:
     """Figures read before, in the form the library writes."""
 
-    def __init__(self, found: list[figures.Figure], answered: Counter[tuple[str, int]]) -> None:
-        self._found, self._answered = found, answered
+    def __init__(self, found: list[figures.Figure], answered: Counter[tuple[str, int]], rejected: Counter[str]) -> None:
+        self._found, self._answered, self._rejected = found, answered, rejected
 
     def collect(self) -> Iterator[Metric]:
         for figure in self._found:
@@ -91,6 +91,10 @@ class _Collected:
         for (method, status), number in sorted(self._answered.items()):
             answers.add_metric([method, str(status)], number)
         yield answers
+        letters = CounterMetricFamily("gleichtakt_hooks_rejected", "Calls of providers that were not kept", labels=["reason"])
+        for reason, number in sorted(self._rejected.items()):
+            letters.add_metric([reason], number)
+        yield letters
 
 
 class Counting:

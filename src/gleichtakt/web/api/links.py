@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 import msgspec
@@ -41,12 +41,15 @@ class Health(msgspec.Struct):
     """How fresh a link is, judged by the last pass that proved something.
 
     lag_seconds: since then, while it should work. freshness: late after three missed intervals, stale after an hour.
+    notified_by: how changes there reach us, and since when; but for `polling` the clock only looks now and then, for safety.
     """
 
     last_success: datetime | None
     last_attempt: datetime | None
     lag_seconds: int | None
     freshness: Literal["fresh", "late", "stale"] | None
+    notified_by: Literal["streaming", "push", "pull", "polling"]
+    notified_since: datetime | None
     next_run: datetime | None
     failing_since: datetime | None
     problem: Words | None
@@ -115,7 +118,8 @@ FIXED = ("resource_id", "connection_id", "mailbox", "calendar")
 
 def _freshness(row: Link) -> Literal["fresh", "late", "stale"]:
     age = datetime.now(UTC) - (row.last_success or row.created_at)
-    return freshness(age, float(row.facts.get("interval", INTERVAL_SECONDS))).value
+    interval = float(row.facts.get("interval", INTERVAL_SECONDS))
+    return freshness(age, interval, is_notified=row.notified_by != "polling").value
 
 
 def link_view(row: Link, spoken: Language) -> LinkView:
@@ -129,6 +133,8 @@ def link_view(row: Link, spoken: Language) -> LinkView:
         row.last_attempt,
         lag,
         _freshness(row) if working else None,
+        cast("Any", row.notified_by),
+        row.notified_since,
         row.due if working else None,
         row.failing_since,
         words(row.error_code, row.error_params, spoken),

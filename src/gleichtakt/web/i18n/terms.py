@@ -67,6 +67,19 @@ CONNECTION_STATES: Mapping[str, Term] = {
     "paused": Term(N_("Paused"), "paused", "off", N_("All its calendars rest until it is resumed through the API.")),
 }
 
+#: How changes in a calendar reach us, where we are told of them: link.notified_by.
+NOTICES: Mapping[str, str] = {
+    "streaming": N_("The calendar system tells of changes at once, over a connection held open."),
+    "push": N_("The calendar system tells of changes by calling this server."),
+    "pull": N_("The calendar system keeps a list of changes, which is asked for every few seconds."),
+}
+NOTICE_NAMES: Mapping[str, str] = {
+    "streaming": N_("streaming"),
+    "push": N_("calls"),
+    "pull": N_("asking for a list"),
+    "polling": N_("comparing by the clock"),
+}
+
 RUN_STATES: Mapping[str, Term] = {
     "queued": Term(N_("Queued"), "waiting", "busy"),
     "running": Term(N_("Running"), "reading", "busy"),
