@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.providers.ews.wire_series import series as any_series
 from tests.providers.ews.wire_world import calendar_items, item, sample, written
 
@@ -180,6 +181,48 @@ def test_an_item_we_do_not_understand_is_refused_alone(broken: str) -> None:
     assert (raised.value.code, raised.value.scope) == ("general.unreadable", "series")
 
 
+def test_the_mark_of_another_product_is_recognised() -> None:
+    theirs = (
+        '<t:ExtendedProperty><t:ExtendedFieldURI DistinguishedPropertySetId="PublicStrings" PropertyName="googleEventID" '
+        'PropertyType="String"/><t:Value>abc</t:Value></t:ExtendedProperty>'
+    )
+    assert read_item(item(theirs + TIMES)).foreign_marker == "Outlook Google Calendar Sync"
+
+
+def test_our_name_under_the_guid_of_another_is_not_our_mark() -> None:
+    theirs = (
+        '<t:ExtendedProperty><t:ExtendedFieldURI PropertySetId="11111111-2222-3333-4444-555555555555" '
+        'PropertyName="GleichtaktMark" PropertyType="String"/><t:Value>a/b/c</t:Value></t:ExtendedProperty>'
+    )
+    assert read_item(item(theirs + TIMES)).marker == ""
+
+
+@given(
+    place=st.integers(0, 10_000),
+    said=st.sampled_from(
+        ["", " ", "soon", "-1", "0", "99999999999", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "\u0661", None]
+    ),
+    more=st.integers(0, 10_000),
+)
+@settings(max_examples=300)
+def test_whatever_a_server_writes_an_item_is_read_or_refused_never_a_bug(place: int, said: str | None, more: int) -> None:
+    broken = deepcopy(MASTER)
+    parts = list(broken.iter())[1:]
+    for number in (place, more):
+        part = parts[number % len(parts)]
+        if said is None:
+            part.clear()
+        else:
+            part.text = said
+            part.attrib.update(dict.fromkeys(part.attrib, said))
+    try:
+        found = read_item(broken, exceptions={exception_ids(MASTER)[0].id: EXCEPTION})
+    except Permanent as refusal:
+        assert refusal.code == "general.unreadable"
+    else:
+        assert wall_of(found.series.event.start)
+
+
 # --- what sloppy servers write ------------------------------------------------------------------------------------
 
 
@@ -301,8 +344,8 @@ def test_a_body_is_written_as_html_only_while_that_says_what_the_text_says() -> 
 @settings(max_examples=80)
 def test_what_is_written_is_read_the_same(one: Series) -> None:
     draft = Draft("Exchange2016", BERLIN)
-    found = read_item(written(write_item(one, draft, mark="m/l/s", key="0" * 32)))
-    assert (found.marker, found.key, found.series.uid) == ("m/l/s", "0" * 32, one.uid)
+    found = read_item(written(write_item(one, draft, mark="m/l/s", key="0" * 32, done="1" * 32)))
+    assert (found.marker, found.key, found.done, found.series.uid) == ("m/l/s", "0" * 32, "1" * 32, one.uid)
     again = read_item(written(write_item(found.series, draft))).series
     assert again == found.series  # once through Exchange's words, nothing moves any more
     assert (found.series.rrule != "") is one.is_recurring

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from tests.providers.ews.wire_world import element, item
 
-from gleichtakt.model.event import Event, Override, Series, ShowAs
+from gleichtakt.model.event import Event, Series, ShowAs
 from gleichtakt.model.point import Timespan, Zoned
 from gleichtakt.providers.ews import oddities
 from gleichtakt.providers.ews.wire import availability, folders, notices
-from gleichtakt.providers.ews.wire.folders import Changes
 from gleichtakt.providers.ews.wire.ids import ItemId
 from gleichtakt.providers.ews.wire.items import read_item
 
@@ -42,12 +41,6 @@ def test_a_view_that_does_not_expand_shows_masters() -> None:
     assert oddities.unexpanded([SINGLE, MASTER]) == (MASTER,)
 
 
-@pytest.mark.parametrize(("day", "shown"), [(9, False), (10, True), (20, True)])
-def test_a_master_in_a_view_is_seen_on_its_days(day: int, shown: bool) -> None:
-    window = Timespan(datetime(2026, 3, day, tzinfo=UTC), datetime(2026, 3, day, 12, tzinfo=UTC))
-    assert oddities.seen_in(MASTER, window, UTC) is shown
-
-
 # --- a sync state that overlooks changes --------------------------------------------------------------------------
 
 
@@ -55,23 +48,6 @@ def test_a_changed_occurrence_is_found_by_the_version_of_its_master() -> None:
     known = {"m": "1", "s": "1", "t": "1"}
     listed = [ItemId("m", "2"), ItemId("s", "1"), ItemId("t", "2"), ItemId("n", "1"), ItemId("x")]
     assert oddities.overlooked(known, listed, told=["t"]) == ("m", "n")
-
-
-def test_what_a_listing_lacks_is_asked_for_before_it_is_gone() -> None:
-    assert oddities.unlisted(known=["a", "b", "c"], listed=["a"], told=["b"]) == ("c",)
-
-
-@pytest.mark.parametrize(
-    ("page", "stuck"),
-    [
-        (Changes("s1", is_last=False), True),
-        (Changes("s2", is_last=False), False),
-        (Changes("s1", is_last=True), False),
-        (Changes("s1", is_last=False, gone=("a",)), False),
-    ],
-)
-def test_a_server_that_goes_round_in_circles_is_noticed(page: Changes, stuck: bool) -> None:
-    assert oddities.is_stuck("s1", page) is stuck
 
 
 # --- answers with something missing -------------------------------------------------------------------------------
@@ -136,27 +112,6 @@ def test_free_busy_in_digits_alone_is_understood() -> None:
 
 
 # --- what Exchange does to a series -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("moved", "crosses"),
-    [
-        ("2026-03-17T15:00", False),
-        ("2026-03-20T09:00", False),
-        ("2026-03-23T09:00", False),
-        ("2026-03-24T15:00", True),  # the day of the next one
-        ("2026-03-25T09:00", True),
-        ("2026-03-10T15:00", True),
-    ],
-)
-def test_an_occurrence_never_passes_its_neighbour(moved: str, crosses: bool) -> None:
-    override = Override(at("2026-03-17T09:00"), Event(at(moved), at(moved)))
-    assert oddities.crosses_neighbour(weekly(), override) is crosses
-
-
-def test_a_deleted_neighbour_is_in_nobodys_way() -> None:
-    override = Override(at("2026-03-17T09:00"), Event(at("2026-03-24T15:00"), at("2026-03-24T16:00")))
-    assert not oddities.crosses_neighbour(weekly(exdate=(at("2026-03-24T09:00"),)), override)
 
 
 @pytest.mark.parametrize(

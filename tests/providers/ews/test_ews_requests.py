@@ -13,7 +13,7 @@ from gleichtakt.errors import Permanent
 from gleichtakt.model.event import Series
 from gleichtakt.model.point import Timespan
 from gleichtakt.providers.ews.wire import requests, soap
-from gleichtakt.providers.ews.wire.drafts import FIELDS, Draft, changes, write_item
+from gleichtakt.providers.ews.wire.drafts import FIELDS, Draft, changes, drop_done, set_done, write_item
 from gleichtakt.providers.ews.wire.ids import Distinguished, FolderId, ItemId, MasterOf, Occurrence
 from gleichtakt.providers.ews.wire.marks import CLEAN_GLOBAL_OBJECT_ID, KEY, search_value
 from gleichtakt.providers.ews.wire.names import VERSIONS
@@ -29,6 +29,7 @@ REQUESTS = {
     "folder": requests.get_folder([CALENDAR, OTHER]),
     "folders": requests.find_folder(Distinguished("msgfolderroot"), offset=500),
     "changes": requests.sync_folder_items(CALENDAR),
+    "changes with types": requests.sync_folder_items(CALENDAR, with_type=True),
     "more changes": requests.sync_folder_items(OTHER, "H4sI+/==", 10),
     "items": requests.get_item(ITEMS, requests.item_shape("Exchange2013")),
     "items without bodies": requests.get_item(ITEMS, requests.item_shape("Exchange2010", with_body=False)),
@@ -78,7 +79,7 @@ def test_a_push_is_answered_in_the_words_of_the_schema(wanted: bool) -> None:
 def test_any_series_is_created_in_the_words_of_the_schema(one: Series) -> None:
     for version in ("Exchange2007_SP1", "Exchange2010", "Exchange2016"):
         try:
-            items = [write_item(one, Draft(version, "Europe/Berlin"), mark="a/b/c", key="0" * 32)]
+            items = [write_item(one, Draft(version, "Europe/Berlin"), mark="a/b/c", key="0" * 32, done="0" * 32)]
         except Permanent as refusal:
             assert refusal.code == "recurrence.weekly_limits"  # before 2010 SP1 weeks begin on Sunday
             assert version != "Exchange2016"
@@ -91,7 +92,8 @@ def test_any_series_is_created_in_the_words_of_the_schema(one: Series) -> None:
 def test_any_change_is_made_in_the_words_of_the_schema(base: Series, new: Series) -> None:
     draft = Draft("Exchange2013", "Europe/Berlin")
     found = changes(base, new, frozenset({*FIELDS, "recurrence"}), draft, mark="a/b/c")
-    assert refused(requests.update_item([requests.Update(ITEMS[0], found)], Mail.NONE)) == []
+    for last in (set_done("0" * 32), drop_done()):
+        assert refused(requests.update_item([requests.Update(ITEMS[0], (*found, last))], Mail.NONE)) == []
 
 
 @given(one=series())

@@ -96,6 +96,7 @@ def test_a_page_of_changes_tells_what_to_fetch_and_what_is_gone() -> None:
     page = folders.read_changes(answer("synthetic/syncfolderitems-response-incremental-mixed.xml"))
     assert [each.change_key for each in page.changed] == ["DwAAABYAAADm001=", "DwAAABYAAADs002="]
     assert (len(page.gone), page.others, page.is_last) == (1, 1, True)
+    assert page.masters == {page.changed[0].id}
     assert page.state.startswith("H4sI")
 
 

@@ -7,13 +7,10 @@ other groupware do too, and some of them leave parts of the protocol out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta, tzinfo
 
-from gleichtakt.model.event import Override, Series
+from gleichtakt.model.event import Series
 from gleichtakt.model.exchange_pattern import NotExpressible
-from gleichtakt.model.point import Point, Timespan, wall_of
-from gleichtakt.model.recurrence import expand, slots
-from gleichtakt.providers.ews.wire.folders import Changes
+from gleichtakt.model.point import Point
 from gleichtakt.providers.ews.wire.ids import ItemId
 from gleichtakt.providers.ews.wire.items import Item
 from gleichtakt.providers.ews.wire.patterns import pattern_of
@@ -29,11 +26,6 @@ def unexpanded(view: Iterable[Item]) -> tuple[Item, ...]:
     return tuple(item for item in view if item.type == "RecurringMaster" or item.series.is_recurring)
 
 
-def seen_in(item: Item, window: Timespan, reader: tzinfo) -> bool:
-    """Say whether a listed item touches a window, whether the server expanded it or not."""
-    return next(expand(item.series, window, reader), None) is not None
-
-
 def overlooked(known: Mapping[str, str], listed: Iterable[ItemId], told: Iterable[str]) -> tuple[str, ...]:
     """Give the items whose version is another than we know although SyncFolderItems said nothing of them.
 
@@ -46,35 +38,7 @@ def overlooked(known: Mapping[str, str], listed: Iterable[ItemId], told: Iterabl
     )
 
 
-def unlisted(known: Iterable[str], listed: Iterable[str], told: Iterable[str]) -> tuple[str, ...]:
-    """Give the items that a complete listing no longer has although no deletion was told; to be asked for by id first."""
-    there = frozenset(listed) | frozenset(told)
-    return tuple(item for item in known if item not in there)
-
-
-def is_stuck(given: str, page: Changes) -> bool:
-    """Say whether a server repeats itself: more is to come, but nothing was told and the state did not move."""
-    return not page.is_last and page.state == given and not page.changed and not page.gone
-
-
 # --- what Exchange does to a series -------------------------------------------------------------------------------
-
-
-def crosses_neighbour(series: Series, override: Override) -> bool:
-    """Say whether an occurrence would be moved to or past the day of its neighbour (`ErrorOccurrenceCrossingBoundary`).
-
-    Such a one is deleted and made anew as a single event. Source: Microsoft's page on updating occurrences.
-    """
-    slot, moved = wall_of(override.recurrence_id), wall_of(override.event.start)
-    if slot.date() == moved.date():
-        return False
-    day = timedelta(days=1)
-    low, high = min(slot, moved) - day, max(slot, moved) + day
-    first, last = min(slot, moved).date(), max(slot, moved).date()
-    gone = {wall_of(each) for each in series.exdate}
-    moved_to = {wall_of(each.recurrence_id): wall_of(each.event.start) for each in series.overrides}
-    others = (moved_to.get(wall, wall) for wall in slots(series, low, high) if wall != slot and wall not in gone)
-    return any(first <= other.date() <= last for other in others)
 
 
 def loses_exceptions(base: Series, new: Series, version: str) -> bool:

@@ -36,10 +36,14 @@ def read_busy(response: Element, window: Timespan, minutes: int = 30) -> tuple[B
     view = child(response, "FreeBusyView")
     if view is None or said(view, "FreeBusyViewType") in ("None", ""):
         return None
-    events = child(view, "CalendarEventArray")
-    if events is not None:
-        return tuple(_events(events))
-    return tuple(_merged(said(view, "MergedFreeBusy"), window.start, timedelta(minutes=minutes)))
+    events, digits = child(view, "CalendarEventArray"), said(view, "MergedFreeBusy")
+    try:
+        if events is not None:
+            return tuple(_events(events))
+    except (ValueError, OverflowError):  # times nobody can read; the digits tell the same, only coarser
+        if not digits:
+            return None
+    return tuple(_merged(digits, window.start, timedelta(minutes=minutes)))
 
 
 def _events(listed: Element) -> Iterator[Busy]:
@@ -106,6 +110,6 @@ def _span(duration: Element | None) -> Timespan | None:
         return None
     try:
         start, end = (read_instant(said(duration, name), UTC) for name in ("StartTime", "EndTime"))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return Timespan(start, end)

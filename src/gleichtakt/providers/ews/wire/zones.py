@@ -55,7 +55,7 @@ def read_zone(element: Element, default: str = "", year: int = 2020) -> tuple[st
         return found, ""
     try:
         parts = _meeting_parts(element) if local_name(element.tag) == "MeetingTimeZone" else tuple(_parts(element))
-    except (ValueError, OverflowError):
+    except (ValueError, LookupError, OverflowError):
         parts = ()
     described = element.get("Name") or name
     return resolve_zone(described, write_rules(described or "Custom", parts) if parts else None, default, year)
@@ -183,23 +183,26 @@ def _yearly(change: Element) -> _Change:
 
 
 def read_bias(zone: Element, default: str = "") -> str:
-    """Give the zone of the form that free/busy answers use: minutes of bias, and two changes a year; empty if unknown."""
+    """Give the zone of the form that free/busy answers use: minutes of bias, and two changes a year.
+
+    default: of the zones with these rules the one hoped for, and what is given where none is understood.
+    """
     try:
-        base = timedelta(minutes=number(zone, "Bias") or 0)
-        moves = [_biased(child(zone, name)) for name in ("StandardTime", "DaylightTime")]
-    except ValueError:
+        parts = tuple(_biased_parts(zone))
+    except (ValueError, LookupError, OverflowError):
         return default
-    (winter, to_winter), (summer, to_summer) = moves
-    if winter == summer or to_winter is None or to_summer is None:
-        fixed = -(base + winter)
-        parts: tuple[Observance, ...] = (Observance(datetime(_FIRST_YEAR, 1, 1), fixed, fixed, is_daylight=False),)  # noqa: DTZ001
-    else:
-        cold, warm = -(base + winter), -(base + summer)
-        parts = (
-            Observance(to_winter.in_year(_FIRST_YEAR), warm, cold, is_daylight=False, rule=to_winter.rule(None)),
-            Observance(to_summer.in_year(_FIRST_YEAR), cold, warm, is_daylight=True, rule=to_summer.rule(None)),
-        )
     return resolve_zone("", write_rules("Custom", parts), default)[0]
+
+
+def _biased_parts(zone: Element) -> Iterator[Observance]:
+    base = timedelta(minutes=number(zone, "Bias") or 0)
+    (winter, to_winter), (summer, to_summer) = (_biased(child(zone, name)) for name in ("StandardTime", "DaylightTime"))
+    cold, warm = -(base + winter), -(base + summer)
+    if cold == warm or to_winter is None or to_summer is None:
+        yield Observance(datetime(_FIRST_YEAR, 1, 1), cold, cold, is_daylight=False)  # noqa: DTZ001 - wall clock
+    else:
+        yield Observance(to_winter.in_year(_FIRST_YEAR), warm, cold, is_daylight=False, rule=to_winter.rule(None))
+        yield Observance(to_summer.in_year(_FIRST_YEAR), cold, warm, is_daylight=True, rule=to_summer.rule(None))
 
 
 def _biased(change: Element | None) -> tuple[timedelta, _Change | None]:
