@@ -17,6 +17,7 @@ import pytest
 from tests.certificates import certificate
 from tests.simulators.exchange.plain_client import ROOMS, envelope, signed_in
 
+from gleichtakt.simulators.exchange.__main__ import seeded
 from gleichtakt.simulators.exchange.control import OPERATIONS, STREAMS
 from gleichtakt.simulators.exchange.faults import KINDS
 from gleichtakt.simulators.exchange.organization import Habits
@@ -61,6 +62,14 @@ async def test_a_seed_describes_another_firm(tmp_path: Path) -> None:
         bound = hashlib.sha256(certificate().der).digest()
         reply = await client.sign_in(account["username"], account["password"], certificate=bound, data=asked)
         assert reply.texts("EmailAddress") == ["rooms@sample.example"]
+
+
+@pytest.mark.parametrize(
+    "seed", [{"state": [{"op": "x"}]}, {"habits": {"x": 1}}, {"throttle": {"x": 1}}, {"faults": [{"do": "x"}]}]
+)
+def test_a_seed_that_makes_no_sense_is_refused_with_what_there_is(seed: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"known are|is one of"):
+        seeded(seed)
 
 
 @pytest.mark.parametrize(

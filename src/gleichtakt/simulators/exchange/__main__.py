@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gleichtakt.simulators.control import choose
 from gleichtakt.simulators.exchange.control import OPERATIONS
+from gleichtakt.simulators.exchange.faults import Fault
 from gleichtakt.simulators.exchange.organization import DOMAIN, Exchange
 from gleichtakt.simulators.exchange.server import Running, start
 from gleichtakt.simulators.process import main, until_stopped
@@ -18,7 +20,7 @@ SERVICE, SERVICE_PASSWORD = "svc-gleichtakt", "svc-password"
 
 def example() -> Exchange:
     """Make a small firm: two people, two rooms in a list, and a service account that may act for all of them."""
-    made = Exchange()
+    made = Exchange(methods=("negotiate", "ntlm", "basic"))
     made.add_person("anna", "Anna Adler")
     made.add_person("ben", "Ben Bauer")
     rooms = [
@@ -30,13 +32,19 @@ def example() -> Exchange:
 
 
 def seeded(seed: Mapping[str, Any]) -> Exchange:
-    """Make the firm a file describes: `domain`, `habits`, `accounts`, and under `state` what POST to /_sim/state takes."""
+    """Make the firm a file describes: `domain`, and by name what the control interface takes under these names.
+
+    Raises ValueError for something it does not know.
+    """
     made = Exchange(domain=seed.get("domain", DOMAIN), **seed.get("habits", {}))
     for step in seed.get("state", ()):
-        OPERATIONS[step["op"]](made, step)
+        choose(OPERATIONS, step)(made, step)
     for account in seed.get("accounts", ()):
         scope = tuple(account.get("impersonates", ()))
         made.add_account(account["username"], account["password"], account.get("mailbox", ""), impersonates=scope)
+    for fault in seed.get("faults", ()):
+        made.faults.add(Fault(**fault))
+    made.throttle.set(seed.get("throttle", {}))
     return made
 
 
