@@ -15,6 +15,7 @@ from gleichtakt.providers.ews.examination import examine
 from gleichtakt.providers.ews.out_of_office import Replies
 from gleichtakt.providers.ews.reading import Reader
 from gleichtakt.providers.ews.session import Session
+from gleichtakt.providers.ews.watching import watch
 from gleichtakt.providers.ews.writing import Writer
 from gleichtakt.providers.protocol import (
     Abilities,
@@ -24,9 +25,11 @@ from gleichtakt.providers.protocol import (
     Cursor,
     Entry,
     Etag,
+    Hint,
     Href,
     IdempotencyKey,
     Known,
+    Letterbox,
     Login,
     Mail,
     Mark,
@@ -35,6 +38,7 @@ from gleichtakt.providers.protocol import (
     Seen,
     Stored,
     Unreadable,
+    Wanted,
 )
 
 
@@ -122,6 +126,10 @@ class Client:
     async def rooms(self) -> tuple[Entry, ...]:
         """Give the rooms of all room lists."""
         return await self.directory.rooms()
+
+    def watch(self, wanted: Wanted, letterbox: Letterbox | None) -> AsyncIterator[Hint]:
+        """Tell what changes, in the best way that works with this server."""
+        return watch(self.session, self.reader.folder_of, wanted, letterbox)
 
     def examine(self, of: CalendarRef | None) -> AsyncIterator[Check]:
         """Run the checks of this system."""
