@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lxml import etree
 from tests.simulators.exchange.asking import (
     MARK,
+    TYPES,
     WEEKLY,
     Office,
     bare,
@@ -36,6 +37,7 @@ from gleichtakt.model.event import Event, Series
 from gleichtakt.model.point import Zoned
 from gleichtakt.model.recurrence import slots as model_slots
 from gleichtakt.simulators.exchange import calendar
+from gleichtakt.simulators.exchange.state import Refused
 from gleichtakt.simulators.exchange.zones import DAYS, MONTHS
 
 
@@ -167,6 +169,11 @@ def test_a_start_that_is_no_hit_gives_way_to_the_first_one(office: Office) -> No
         ("<t:DailyRecurrence><t:Interval>1000</t:Interval></t:DailyRecurrence>", "", "ErrorCalendarInvalidRecurrence"),
         (
             "<t:DailyRecurrence><t:Interval>1</t:Interval></t:DailyRecurrence>",
+            "<t:NoEndRecurrence><t:StartDate>0001-01-01</t:StartDate></t:NoEndRecurrence>",
+            "ErrorCalendarOutOfRange",
+        ),
+        (
+            "<t:DailyRecurrence><t:Interval>1</t:Interval></t:DailyRecurrence>",
             "<t:EndDateRecurrence><t:StartDate>2026-03-10</t:StartDate><t:EndDate>2026-03-09</t:EndDate></t:EndDateRecurrence>",
             "ErrorRecurrenceHasNoOccurrence",
         ),
@@ -176,6 +183,14 @@ def test_a_pattern_without_sense_is_refused(office: Office, pattern: str, ends: 
     ends = ends or "<t:NoEndRecurrence><t:StartDate>2026-03-10</t:StartDate></t:NoEndRecurrence>"
     made = office.create(timed("2026-03-10T09:00:00", "2026-03-10T10:00:00", after=repeated(pattern, ends)))
     assert code(made) == refusal
+
+
+def test_a_pattern_without_its_parts_is_refused() -> None:
+    ends = "<t:NoEndRecurrence><t:StartDate>2026-03-10</t:StartDate></t:NoEndRecurrence>"
+    text_of = repeated("<t:WeeklyRecurrence><t:Interval>1</t:Interval></t:WeeklyRecurrence>", ends)
+    element = etree.fromstring(text_of.replace("<t:Recurrence>", f'<t:Recurrence xmlns:t="{TYPES}">'))
+    with pytest.raises(Refused, match="ErrorCalendarInvalidRecurrence"):
+        calendar.read_pattern(element)
 
 
 def test_an_occurrence_is_not_longer_than_the_time_to_the_next(office: Office) -> None:

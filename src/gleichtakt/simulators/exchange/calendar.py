@@ -20,11 +20,17 @@ from gleichtakt.simulators.exchange.soap import add, local, t
 from gleichtakt.simulators.exchange.state import Item, Refused
 from gleichtakt.simulators.exchange.zones import DAYS, INDEXES, MONTHS, UTC_ZONE, Zone
 
-PATTERNS = (
-    *("RelativeYearlyRecurrence", "AbsoluteYearlyRecurrence", "RelativeMonthlyRecurrence"),
-    *("AbsoluteMonthlyRecurrence", "WeeklyRecurrence", "DailyRecurrence"),
-)
+#: Pattern -> the elements without which it says nothing.
+PATTERNS: Mapping[str, frozenset[str]] = {
+    "RelativeYearlyRecurrence": frozenset({"DaysOfWeek", "DayOfWeekIndex", "Month"}),
+    "AbsoluteYearlyRecurrence": frozenset({"DayOfMonth", "Month"}),
+    "RelativeMonthlyRecurrence": frozenset({"Interval", "DaysOfWeek", "DayOfWeekIndex"}),
+    "AbsoluteMonthlyRecurrence": frozenset({"Interval", "DayOfMonth"}),
+    "WeeklyRecurrence": frozenset({"Interval", "DaysOfWeek"}),
+    "DailyRecurrence": frozenset({"Interval"}),
+}
 RANGES = ("NoEndRecurrence", "EndDateRecurrence", "NumberedRecurrence")
+FIRST_DAY = date(1601, 1, 1)
 LAST_DAY = date(4500, 8, 31)  # until when a series without end goes
 MOST_OCCURRENCES = 999
 LONGEST = timedelta(days=5 * 366)
@@ -86,8 +92,11 @@ def _date(element: etree._Element, name: str) -> date | None:
 
 
 def _check(pattern: Pattern) -> None:
-    most = {"DailyRecurrence": 999, "WeeklyRecurrence": 99}.get(pattern.kind, 99)
-    if not 1 <= pattern.interval <= most:
+    if not FIRST_DAY <= pattern.start <= LAST_DAY:
+        raise Refused("ErrorCalendarOutOfRange", "The start date of the recurrence is out of range.")
+    if not PATTERNS[pattern.kind] <= dict(pattern.parts).keys():
+        raise ValueError
+    if not 1 <= pattern.interval <= (999 if pattern.kind == "DailyRecurrence" else 99):
         raise ValueError
     if pattern.number is not None and not 1 <= pattern.number <= MOST_OCCURRENCES:
         raise ValueError

@@ -11,7 +11,7 @@ from gleichtakt.simulators.clock import Clock
 from gleichtakt.simulators.exchange.ids import LEGACY_VERSION
 from gleichtakt.simulators.exchange.items import Doer
 from gleichtakt.simulators.exchange.properties import known_zone
-from gleichtakt.simulators.exchange.soap import add, error_message, m, responses, success
+from gleichtakt.simulators.exchange.soap import add, error_message, local, m, responses, success
 from gleichtakt.simulators.exchange.state import VERSIONS, Mailbox, Refused, Simulator
 
 Filler = Callable[[etree._Element], None]
@@ -49,6 +49,13 @@ class Call:
     def knows(self, version: str) -> bool:
         """Say whether the version the request asks for is at least this one."""
         return VERSIONS.index(self.version) >= VERSIONS.index(version)
+
+
+def first(element: etree._Element) -> etree._Element:
+    """Give the first element inside one. Raises Refused where it is empty, as the schema would."""
+    if not len(element):
+        raise Refused("ErrorSchemaValidation", f"The request failed schema validation: {local(element)} is empty.")
+    return element[0]
 
 
 def whole(text: str | None, name: str) -> int:

@@ -9,7 +9,7 @@ from functools import partial
 from lxml import etree
 
 from gleichtakt.simulators.exchange import calendar, rights
-from gleichtakt.simulators.exchange.operations.call import Call, Filler, answer_each, whole
+from gleichtakt.simulators.exchange.operations.call import Call, Filler, answer_each, first, whole
 from gleichtakt.simulators.exchange.operations.paging import MOST_FOUND, Page, page_of
 from gleichtakt.simulators.exchange.operations.restriction import Value, test_of
 from gleichtakt.simulators.exchange.operations.shapes import property_name, read_shape, written
@@ -78,7 +78,7 @@ def _listed(call: Call, request: etree._Element, folder: Folder) -> list[Item]:
     passed = [view for view in views if test(_values(view))]
     order = request.find(m("SortOrder"))
     for wished in reversed(order if order is not None else ()):
-        passed.sort(key=partial(_place_in_order, wished[0]), reverse=wished.get("Order") == "Descending")
+        passed.sort(key=partial(_place_in_order, first(wished)), reverse=wished.get("Order") == "Descending")
     return [view.item for view in passed]
 
 

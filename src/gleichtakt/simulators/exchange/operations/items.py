@@ -9,7 +9,7 @@ from lxml import etree
 
 from gleichtakt.simulators.exchange import bodies, delivery, items, properties, rights
 from gleichtakt.simulators.exchange.ids import change_of
-from gleichtakt.simulators.exchange.operations.call import Call, Filler, answer_each
+from gleichtakt.simulators.exchange.operations.call import Call, Filler, answer_each, first
 from gleichtakt.simulators.exchange.operations.shapes import bare, property_name, read_shape, written
 from gleichtakt.simulators.exchange.operations.targets import Target, folder_in, target_of
 from gleichtakt.simulators.exchange.soap import add, local, m, t
@@ -158,7 +158,7 @@ def update_item(call: Call, request: etree._Element) -> etree._Element:
     wish = request.get("SendMeetingInvitationsOrCancellations", "")
 
     def update(part: etree._Element) -> Filler:
-        target = target_of(call, part[0])
+        target = target_of(call, first(part))
         if target.item.kind == "CalendarItem" and not wish:
             raise Refused(
                 "ErrorSendMeetingInvitationsOrCancellationsRequired",
@@ -243,7 +243,7 @@ def _mismatch() -> Refused:
 
 
 def _delete(target: Target, update: etree._Element, changes: dict[str, Any]) -> None:
-    path = update[0]
+    path = first(update)
     if local(path) == "ExtendedFieldURI":
         uri, now = properties.read_uri(path), _extended_now(target, changes)
         changes["ExtendedProperty"] = {**now, uri: None} if target.slot else {k: v for k, v in now.items() if k != uri}

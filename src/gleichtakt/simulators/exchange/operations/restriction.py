@@ -12,7 +12,7 @@ from typing import Any
 
 from lxml import etree
 
-from gleichtakt.simulators.exchange.operations.call import whole
+from gleichtakt.simulators.exchange.operations.call import first, whole
 from gleichtakt.simulators.exchange.properties import read_bool, read_time
 from gleichtakt.simulators.exchange.soap import local, t
 from gleichtakt.simulators.exchange.state import Refused
@@ -141,7 +141,7 @@ def _any(element: etree._Element) -> Test:
 
 
 def _not(element: etree._Element) -> Test:
-    part = _read(element[0])
+    part = _read(first(element))
     return lambda values: not part(values)
 
 
