@@ -401,6 +401,11 @@ def test_an_older_server_shows_working_elsewhere_as_free() -> None:
     assert read_item(written(write_item(away, Draft("Exchange2010_SP2")))).series.event.show_as is ShowAs.FREE
 
 
+def test_a_server_of_2007_is_told_the_zone_of_single_events_too() -> None:
+    found = read_item(written(write_item(Series("u", event()), Draft("Exchange2007_SP1"))), zone="UTC")
+    assert found.series.event == event()
+
+
 def test_a_reminder_after_the_start_rings_at_the_start() -> None:
     found = read_item(written(write_item(Series("u", event(reminders=(Reminder(-5), Reminder(10)))), DRAFT)))
     assert found.series.event.reminders == (Reminder(0),)

@@ -201,8 +201,6 @@ def write_item(series: Series, draft: Draft, *, mark: str = "", key: str = "", d
     """
     series = _begun(series, draft)
     written = {name: write(series.event, draft) for name, write in _PROPERTIES.items()}
-    if not series.is_recurring and not series.event.is_all_day:
-        written["calendar:MeetingTimeZone"] = ""
     marks = "".join(write_property(which, value) for which, value in ((MARK, mark), (KEY, key), (DONE, done)) if value)
     uid = f"<t:UID>{text(series.uid)}</t:UID>" if series.uid else ""
     parts = []
