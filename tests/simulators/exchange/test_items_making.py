@@ -156,6 +156,14 @@ def test_an_html_body_comes_back_rewritten(office: Office) -> None:
     assert text(office.get(item_id(made), body="Text"), "Body") == "a & b"
 
 
+def test_an_extended_property_may_have_several_values(office: Office) -> None:
+    many = MARK.replace('"String"', '"StringArray"')
+    values = "<t:Values><t:Value>a</t:Value><t:Value>b</t:Value></t:Values>"
+    made = office.create(f"<t:ExtendedProperty>{many}{values}</t:ExtendedProperty>")
+    assert texts(office.get(item_id(made), more=many), "Value") == ["a", "b"]
+    assert code(office.create(f"<t:ExtendedProperty>{MARK}{values}</t:ExtendedProperty>")) == "ErrorInvalidExtendedPropertyValue"
+
+
 def test_an_extended_property_is_given_to_those_who_ask_for_it(office: Office) -> None:
     made = office.create(f"<t:ExtendedProperty>{MARK}<t:Value>key-1</t:Value></t:ExtendedProperty>")
     assert text(office.get(item_id(made), more=MARK), "Value") == "key-1"

@@ -74,6 +74,14 @@ def known(windows_id: str) -> Zone | None:
     return UTC_ZONE if found == "UTC" else Zone(found, names()[found], zone_of(iana))
 
 
+def of_context(windows_id: str) -> Zone:
+    """Give the zone of a TimeZoneContext. Raises Refused."""
+    found = known(windows_id) if windows_id else UTC_ZONE
+    if found is None:
+        raise Refused("ErrorTimeZone", "The specified time zone isn't valid.")
+    return found
+
+
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
@@ -301,3 +309,11 @@ def meeting_zone(zone: Zone, year: int) -> etree._Element:
         add(yearly, t("Month"), MONTHS[wall.month - 1])
         add(part, t("Time"), f"{wall:%H:%M:%S}")
     return made
+
+
+def written_time(instant: datetime, zone: Zone) -> str:
+    """Write an instant: with Z, or with the offset it has in the zone of the request."""
+    if zone is UTC_ZONE:
+        return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
+    text = instant.astimezone(zone.rules).replace(microsecond=0).isoformat()
+    return text[:-6] + "Z" if text.endswith("+00:00") else text

@@ -10,9 +10,9 @@ from lxml import etree
 from gleichtakt.simulators.clock import Clock
 from gleichtakt.simulators.exchange.ids import LEGACY_VERSION
 from gleichtakt.simulators.exchange.items import Doer
-from gleichtakt.simulators.exchange.properties import known_zone
 from gleichtakt.simulators.exchange.soap import add, error_message, local, m, responses, success
 from gleichtakt.simulators.exchange.state import VERSIONS, Mailbox, Refused, Simulator
+from gleichtakt.simulators.exchange.zones import of_context
 
 Filler = Callable[[etree._Element], None]
 
@@ -39,7 +39,7 @@ class Call:
     @property
     def doer(self) -> Doer:
         """Who is noted for what the call changes. Raises Refused for a zone nobody knows."""
-        return Doer(self.home.name, known_zone(self.zone))
+        return Doer(self.home.name, of_context(self.zone))
 
     @property
     def id_format(self) -> str:

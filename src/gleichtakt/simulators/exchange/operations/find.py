@@ -9,24 +9,17 @@ from functools import partial
 from lxml import etree
 
 from gleichtakt.simulators.exchange import calendar, rights
+from gleichtakt.simulators.exchange.extended import extended_of, read_uri
 from gleichtakt.simulators.exchange.operations.call import Call, Filler, answer_each, first, whole
 from gleichtakt.simulators.exchange.operations.paging import MOST_FOUND, Page, page_of
 from gleichtakt.simulators.exchange.operations.restriction import Value, test_of
 from gleichtakt.simulators.exchange.operations.shapes import property_name, read_shape, written
 from gleichtakt.simulators.exchange.operations.targets import folder_of
-from gleichtakt.simulators.exchange.properties import (
-    Shape,
-    Uri,
-    View,
-    extended_of,
-    known_zone,
-    named,
-    read_time,
-    read_uri,
-    value_of,
-)
+from gleichtakt.simulators.exchange.properties import Shape, Uri, View, named, value_of
+from gleichtakt.simulators.exchange.reading import read_time
 from gleichtakt.simulators.exchange.soap import add, local, m, t
 from gleichtakt.simulators.exchange.state import Folder, Item, Refused
+from gleichtakt.simulators.exchange.zones import of_context
 
 Cut = tuple[Sequence[tuple[Item, date | None]], dict[str, str]]
 LONGEST_VIEW = timedelta(days=2 * 366)
@@ -72,7 +65,7 @@ def _listed(call: Call, request: etree._Element, folder: Folder) -> list[Item]:
     test = test_of(request.find(m("Restriction")))
     right = rights.right_of(call.mailbox, folder)
     views = [
-        View(item, None, call.version, known_zone(call.zone), right)
+        View(item, None, call.version, of_context(call.zone), right)
         for item in sorted(folder.items.values(), key=lambda item: -item.number)
     ]
     passed = [view for view in views if test(_values(view))]
@@ -141,7 +134,7 @@ def _viewed(call: Call, request: etree._Element, folder: Folder, view: etree._El
 
 def _moment(call: Call, view: etree._Element, name: str) -> datetime:
     moment = read_time(view.get(name, ""))
-    return moment if moment.tzinfo else known_zone(call.zone).instant(moment)
+    return moment if moment.tzinfo else of_context(call.zone).instant(moment)
 
 
 def _touching(folder: Folder, start: datetime, end: datetime) -> Iterator[tuple[Item, date | None]]:

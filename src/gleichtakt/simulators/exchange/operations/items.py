@@ -7,11 +7,14 @@ from typing import Any
 
 from lxml import etree
 
-from gleichtakt.simulators.exchange import bodies, delivery, items, properties, rights
+from gleichtakt.simulators.exchange import bodies, delivery, items, rights
+from gleichtakt.simulators.exchange.extended import read_extended, read_uri
 from gleichtakt.simulators.exchange.ids import change_of
 from gleichtakt.simulators.exchange.operations.call import Call, Filler, answer_each, first
 from gleichtakt.simulators.exchange.operations.shapes import bare, property_name, read_shape, written
 from gleichtakt.simulators.exchange.operations.targets import Target, folder_in, target_of
+from gleichtakt.simulators.exchange.properties import ATTENDEE_LISTS, Person, Uri, named
+from gleichtakt.simulators.exchange.reading import read_value
 from gleichtakt.simulators.exchange.soap import add, local, m, t
 from gleichtakt.simulators.exchange.state import Folder, Item, Refused
 
@@ -66,13 +69,13 @@ def _into(call: Call, request: etree._Element, default: str) -> Folder:
 
 def _read_values(part: etree._Element) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    extended: dict[properties.Uri, tuple[str, ...]] = {}
+    extended: dict[Uri, tuple[str, ...]] = {}
     for element in part:
         if local(element) == "ExtendedProperty":
-            uri, found = properties.read_extended(element)
+            uri, found = read_extended(element)
             extended[uri] = found
         else:
-            name, value = properties.read_value(local(part), element)
+            name, value = read_value(local(part), element)
             values[name] = value
     return values | ({"ExtendedProperty": extended} if extended else {})
 
@@ -94,7 +97,7 @@ def _create_message(call: Call, request: etree._Element, part: etree._Element) -
     if not disposition:
         raise Refused("ErrorMessageDispositionRequired", "MessageDisposition attribute is required for messages.")
     saved = disposition == "SaveOnly"
-    sender = properties.Person(call.home.name, call.home.address)
+    sender = Person(call.home.name, call.home.address)
     values = {"Subject": "", "Sensitivity": "Normal", "Sender": sender, "From": sender, "IsRead": True, **_read_values(part)}
     if disposition == "SendOnly":
         made = Item(call.home.at("outbox"), 0, "Message", values, call.clock.now(), call.clock.now())
@@ -210,9 +213,9 @@ def _read_changes(target: Target, updates: etree._Element | None) -> dict[str, A
     return changes
 
 
-def _extended_now(target: Target, changes: Mapping[str, Any]) -> dict[properties.Uri, Any]:
+def _extended_now(target: Target, changes: Mapping[str, Any]) -> dict[Uri, Any]:
     """Give the extended properties as they are after the changes so far; of an occurrence only its own."""
-    stored: Mapping[properties.Uri, Any] = (target.item.values.get("ExtendedProperty") or {}) if target.slot is None else {}
+    stored: Mapping[Uri, Any] = (target.item.values.get("ExtendedProperty") or {}) if target.slot is None else {}
     return dict(changes.get("ExtendedProperty", stored))
 
 
@@ -221,14 +224,14 @@ def _set(target: Target, update: etree._Element, changes: dict[str, Any]) -> Non
         raise Refused("ErrorIncorrectUpdatePropertyCount", "Set or append a property takes exactly one property.")
     path, element = update[0], update[1][0]
     if local(path) == "ExtendedFieldURI":
-        uri, value = properties.read_extended(_extended_in(element))
-        if uri != properties.read_uri(path):
+        uri, value = read_extended(_extended_in(element))
+        if uri != read_uri(path):
             raise _mismatch()
         changes["ExtendedProperty"] = {**_extended_now(target, changes), uri: value}
         return
     if local(path) != "FieldURI" or property_name(path) != local(element):
         raise _mismatch()
-    name, value = properties.read_value(target.item.kind, element)
+    name, value = read_value(target.item.kind, element)
     changes[name] = value
 
 
@@ -245,11 +248,11 @@ def _mismatch() -> Refused:
 def _delete(target: Target, update: etree._Element, changes: dict[str, Any]) -> None:
     path = first(update)
     if local(path) == "ExtendedFieldURI":
-        uri, now = properties.read_uri(path), _extended_now(target, changes)
+        uri, now = read_uri(path), _extended_now(target, changes)
         changes["ExtendedProperty"] = {**now, uri: None} if target.slot else {k: v for k, v in now.items() if k != uri}
         return
     name = property_name(path)
-    one = properties.named(target.item.kind, name)
+    one = named(target.item.kind, name)
     if one is None or "w" not in one.where or "n" in one.where:
         raise Refused(
             "ErrorInvalidPropertyDelete",
@@ -267,7 +270,7 @@ def _append(target: Target, update: etree._Element, changes: dict[str, Any]) -> 
     if isinstance(value, bodies.Body):
         before = before.given(value.kind) if before else bodies.Body(value.kind, "")
         changes[name] = bodies.stored(value.kind, before.text + value.text)
-    elif name in (*properties.ATTENDEE_LISTS, "ToRecipients"):
+    elif name in (*ATTENDEE_LISTS, "ToRecipients"):
         changes[name] = (*(before or ()), *value)
     else:
         raise Refused("ErrorInvalidPropertyAppend", "Append action is not supported for this property.")

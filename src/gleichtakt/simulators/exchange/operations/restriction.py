@@ -13,7 +13,7 @@ from typing import Any
 from lxml import etree
 
 from gleichtakt.simulators.exchange.operations.call import first, whole
-from gleichtakt.simulators.exchange.properties import read_bool, read_time
+from gleichtakt.simulators.exchange.reading import read_bool, read_time
 from gleichtakt.simulators.exchange.soap import local, t
 from gleichtakt.simulators.exchange.state import Refused
 

@@ -7,12 +7,15 @@ from datetime import date
 
 from lxml import etree
 
+from gleichtakt.simulators.exchange.extended import read_uri
 from gleichtakt.simulators.exchange.ids import change_key, item_id
 from gleichtakt.simulators.exchange.operations.call import Call
-from gleichtakt.simulators.exchange.properties import Shape, Uri, View, known_zone, read_uri, render
+from gleichtakt.simulators.exchange.properties import Shape, Uri, View
 from gleichtakt.simulators.exchange.rights import Right
 from gleichtakt.simulators.exchange.soap import add, local, t
 from gleichtakt.simulators.exchange.state import Item, Refused
+from gleichtakt.simulators.exchange.writing import render
+from gleichtakt.simulators.exchange.zones import of_context
 
 MOST_RENDERED = 8  # shapes kept of one version of an item
 _PREFIXES = frozenset({"item", "calendar", "message", "meeting", "meetingRequest", "conversation", "sharingMessage", "postitem"})
@@ -53,7 +56,7 @@ def written(call: Call, item: Item, shape: Shape, right: Right, slot: date | Non
     key = (shape, slot, call.version, call.zone, right)
     found = item.rendered.get(key)
     if found is None:
-        view = View(item, slot, call.version, known_zone(call.zone), right, shape.body, names_only=shape.is_listing)
+        view = View(item, slot, call.version, of_context(call.zone), right, shape.body, names_only=shape.is_listing)
         found = render(view, shape)
         if len(item.rendered) >= MOST_RENDERED:
             item.rendered.clear()
