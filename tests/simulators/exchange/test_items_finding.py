@@ -19,6 +19,7 @@ from tests.simulators.exchange.asking import (
     has,
     in_zone,
     item_id,
+    occurrence,
     setting,
     text,
     texts,
@@ -295,6 +296,15 @@ def test_a_custom_zone_counts_by_its_own_rules_and_comes_back(office: Office, wa
     assert text(read, "Start") == instant
     assert read.find(".//{*}StartTimeZone").get("Id") == "tzone://Microsoft/Custom"
     assert texts(read.find(".//{*}StartTimeZone"), "Day") == ["1"]
+
+
+def test_the_same_custom_zone_once_more_is_no_change(office: Office) -> None:
+    zones_of = CUSTOM.format(name="StartTimeZone") + CUSTOM.format(name="EndTimeZone")
+    made = item_id(office.create(weekly().replace(in_zone(), zones_of)))
+    office.delete(occurrence(made, 2))
+    again = setting("calendar:StartTimeZone", CUSTOM.format(name="StartTimeZone"))
+    office.update(item_id(office.get(made)), again)
+    assert has(office.get(made), "DeletedOccurrences")
 
 
 def test_the_table_of_zones_is_given_with_its_rules(office: Office) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from itertools import pairwise
@@ -29,12 +29,13 @@ _DURATION = re.compile(r"(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """One zone. rules: of its clock. definition: what the client sent, for a custom one."""
+    """One zone. rules: of its clock. definition: what the client sent, for a custom one; text: the same, to compare by."""
 
     id: str
     name: str
-    rules: tzinfo
-    definition: etree._Element | None = None
+    rules: tzinfo = field(compare=False)
+    definition: etree._Element | None = field(default=None, compare=False)
+    text: str = ""
 
     def local(self, instant: datetime) -> datetime:
         """Give the naive wall clock at an instant."""
@@ -98,7 +99,9 @@ def read_definition(element: etree._Element) -> Zone:
         steps = tuple(_steps(definition))
     except (KeyError, ValueError, AttributeError, TypeError):
         raise Refused("ErrorCalendarInvalidTimeZone", "The time zone definition is invalid.") from None
-    return Zone(CUSTOM, element.get("Name", ""), RuleZone(CUSTOM, steps), definition)
+    parts = ((local(one), sorted(one.items()), (one.text or "").strip()) for one in definition.iterdescendants(etree.Element))
+    text = repr(list(parts))
+    return Zone(CUSTOM, element.get("Name", ""), RuleZone(CUSTOM, steps), definition, text)
 
 
 def _steps(definition: etree._Element) -> Iterator[Transition]:
