@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 from tests.simulators.exchange.asking import (
@@ -34,7 +35,8 @@ from tests.simulators.exchange.asking import (
 
 from gleichtakt.model import exchange_pattern as model
 from gleichtakt.model.event import Event, Series
-from gleichtakt.model.point import Zoned
+from gleichtakt.model.point import Timespan, Zoned
+from gleichtakt.model.recurrence import expand
 from gleichtakt.model.recurrence import slots as model_slots
 from gleichtakt.simulators.exchange import calendar
 from gleichtakt.simulators.exchange.state import Refused
@@ -123,6 +125,40 @@ def test_the_simulator_and_the_model_walk_every_pattern_alike(cycle: model.Cycle
     series = Series("u", Event(title="x", start=begins, end=begins), rrule=rule)
     there = model_slots(series, datetime(2000, 1, 1), datetime(2600, 1, 1))  # noqa: DTZ001 - wall clock
     assert here == [wall.date() for wall in there]
+
+
+PLACES = {
+    "W. Europe Standard Time": "Europe/Berlin",
+    "Eastern Standard Time": "America/New_York",
+    "India Standard Time": "Asia/Kolkata",
+}
+
+
+@settings(max_examples=60)
+@given(
+    cycle=_CYCLES,
+    day=st.dates(date(2026, 1, 1), date(2026, 12, 31)),
+    hour=st.integers(0, 22),
+    zone=st.sampled_from(sorted(PLACES)),
+    count=st.integers(2, 20),
+)
+def test_a_series_shows_the_occurrences_its_rule_has(cycle: model.Cycle, day: date, hour: int, zone: str, count: int) -> None:
+    """Sent as XML, read back through a calendar view, against the model's own expansion, across changes of the clock."""
+    office = Office()
+    kind, parts = _parts(cycle)
+    pattern = "".join(f"<t:{name}>{value}</t:{name}>" for name, value in parts.items())
+    ends = f"<t:StartDate>{day}</t:StartDate><t:NumberOfOccurrences>{count}</t:NumberOfOccurrences>"
+    rule = repeated(f"<t:{kind}>{pattern}</t:{kind}>", f"<t:NumberedRecurrence>{ends}</t:NumberedRecurrence>")
+    times = timed(f"{day}T{hour:02}:30:00", f"{day}T{hour + 1:02}:00:00", after=rule + in_zone(zone))
+    read = office.get(item_id(office.create(times)))
+    first = datetime.fromisoformat(text(read, "Start")).astimezone(ZoneInfo(PLACES[zone])).replace(tzinfo=None)
+    begins = Zoned(first, PLACES[zone])
+    event = Event(title="x", start=begins, end=Zoned(first + timedelta(minutes=30), PLACES[zone]))
+    series = Series("u", event, rrule=model.to_rule(model.Pattern(cycle, first.date(), count=count), begins))
+    window = Timespan(datetime(2026, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC))
+    view = '<m:CalendarView StartDate="2026-01-01T00:00:00Z" EndDate="2028-01-01T00:00:00Z"/>'
+    here = [datetime.fromisoformat(start) for start in texts(office.find(view=view, base="Default"), "Start")]
+    assert here == [one.start for one in expand(series, window, UTC)]
 
 
 ROWS = [
