@@ -26,11 +26,12 @@ from tests.servers import shared
 from tests.simulation.breaking import BreakingDatabase
 from tests.simulation.caldav_remote import tie_real, tie_simulated
 from tests.simulation.content import EDITS, KINDS, NEEDS_MORE
+from tests.simulation.ews_remote import exchange_with_account, tie_exchange
 from tests.simulation.history import APP, TROUBLES, History, Remote, begin_history
 from tests.simulation.memory_remote import MemoryRemote
 
 from gleichtakt.settings import Settings
-from gleichtakt.simulators import caldav, memory
+from gleichtakt.simulators import caldav, exchange, memory
 from gleichtakt.store.database import new_id
 from gleichtakt.store.secrets import SecretBox
 
@@ -57,6 +58,14 @@ WORLDS: dict[tuple[str, ...], int] = {
     ("caldav", "caldav"): 8,
     ("exact", "caldav"): 8,
     ("radicale",): 5,
+    ("ews",): 12,
+    ("ews", "caldav"): 8,
+}
+#: Kinds of events that a calendar holds otherwise than we do.
+LACKS: dict[str, frozenset[str]] = {
+    "lossy": NEEDS_MORE,
+    "normalising": NEEDS_MORE,
+    "ews": frozenset({"floating", "zone of its own", "days in a row"}),
 }
 
 PLAIN = ["single", "single", *(kind for kind in KINDS if kind not in NEEDS_MORE)]
@@ -83,6 +92,8 @@ class World:
         self.stack.push_async_callback(opened.close)
         self.memory = await self.stack.enter_async_context(memory.start(memory.Simulator(page_size=4), control=False))
         self.session = await self.stack.enter_async_context(aiohttp.ClientSession())
+        if "ews" in self.calendars:
+            self.exchange = await self.stack.enter_async_context(exchange.start(exchange_with_account()))
         for name in HABITS.keys() & set(self.calendars):
             server = caldav.start(caldav.Simulator(HABITS[name]))
             self.caldav[name] = await self.stack.enter_async_context(server)
@@ -103,6 +114,8 @@ class World:
     async def _remote(self, engine: Engine, name: str) -> Remote:
         if name in self.caldav:
             return await tie_simulated(engine, self.caldav[name])
+        if name == "ews":
+            return await tie_exchange(engine, self.exchange)
         if name == "radicale":
             return await tie_real(engine, shared(name), self.session)
         return MemoryRemote(await engine.tie(new_id().hex, "" if name == "exact" else name, MAILBOX))
@@ -199,7 +212,8 @@ def world_of(calendars: tuple[str, ...], url: str, template: str) -> Iterator[Wo
 
 @pytest.mark.parametrize("calendars", WORLDS, ids=" + ".join)
 def test_all_sides_come_to_the_same_end(postgres_url: str, template: str, calendars: tuple[str, ...]) -> None:
-    kinds = PLAIN if {"lossy", "normalising"} & set(calendars) else [*PLAIN, *sorted(NEEDS_MORE)]
+    lacking = {kind for name in calendars for kind in LACKS.get(name, ())}
+    kinds = [kind for kind in (*PLAIN, *sorted(NEEDS_MORE)) if kind not in lacking]
     with world_of(calendars, postgres_url, template) as world:
         machine = type("Machine", (Machine,), {"world": world, "kinds": kinds})
         if not NIGHTLY:

@@ -2,8 +2,8 @@
 
 `client` holds the calls of the protocol; `reading`, `writing` (with `edits`), `directory`, `availability`,
 `out_of_office` and `examination` carry them out over one `session`, which signs in (`signin`), finds the server
-(`autodiscover`) and says what a refusal means (`faults`); `wire` translates, `oddities` names the surprises, `NOTES.md`
-holds limits and sources.
+(`autodiscover`) and says what a refusal means (`faults`); `watching` listens, by `streaming`, `pushing` or
+`pulling`; `wire` translates, `oddities` names the surprises, `NOTES.md` holds limits and sources.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class EWS(Client):
     abilities: ClassVar[Abilities] = Abilities(
         can=Ability.READ
         | Ability.WRITE
+        | Ability.WATCH
         | Ability.FREE_BUSY
         | Ability.OUT_OF_OFFICE
         | Ability.DIRECTORY
@@ -45,4 +46,5 @@ class EWS(Client):
         first_year=1601,
         last_year=4500,
         max_in_flight=3,
+        marks_end=True,
     )

@@ -8,10 +8,11 @@ end. The first step carries the version that the change was made on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
-from gleichtakt.errors import Ambiguous, Conflict, Permanent, Scope
+from gleichtakt.errors import Ambiguous, AuthRequired, Conflict, Gone, Permanent, Scope, Throttled, Transient
 from gleichtakt.model.event import Event, Series
 from gleichtakt.model.point import Point, Zoned
 from gleichtakt.providers.ews.calls import groups, refused
@@ -56,9 +57,20 @@ class Writer:
         named = read_ids((await self._write("CreateItem", body, into)).element)
         if not named:
             raise await self._lost(into)
-        if rest:
-            return await self._finish(into, Href(named[0].id), series, key, draft, mail)
-        return await self._stored(into, Href(named[0].id))
+        href = Href(named[0].id)
+        try:
+            with _begun():
+                return await (self._finish(into, href, series, key, draft, mail) if rest else self._stored(into, href))
+        except Conflict as moved:
+            raise Ambiguous(moved.code, moved.scope, **moved.params) from moved
+        except Permanent:
+            await self._take_back(into, href)
+            raise
+
+    async def _take_back(self, of: CalendarRef, href: Href) -> None:
+        """Remove what could not be made whole."""
+        with _begun(), suppress(Gone):
+            await self._write("DeleteItem", requests.delete_item([ItemId(href)], for_good=True), of)
 
     def _remember(self, key: str) -> None:
         self._tried[key] = None
@@ -84,7 +96,8 @@ class Writer:
             draft = await self._draft(of, new)
             changes = (*items.changes(base, new, fields, draft), set_done(key))
             await self._change(of, [requests.Update(ItemId(href, expect), changes)], mail)
-            return await self._stored(of, href)
+            with _begun():
+                return await self._stored(of, href)
         item = await self.reader.item(of, href)
         if expect and item.change_key != expect:
             raise Conflict("general.stale", Scope.SERIES)
@@ -108,9 +121,9 @@ class Writer:
         end = drop_done() if rest else set_done(key)
         update = requests.Update(ItemId(item.id, item.change_key), (*changes, end))
         await self._change(of, [update], mail)
-        if rest:
-            return await self._finish(of, Href(item.id), wanted, key, draft, mail)
-        return await self._stored(of, Href(item.id))
+        href = Href(item.id)
+        with _begun():
+            return await (self._finish(of, href, wanted, key, draft, mail) if rest else self._stored(of, href))
 
     async def _finish(self, of: CalendarRef, href: Href, wanted: Series, key: IdempotencyKey, draft: Draft, mail: Mail) -> Stored:
         """Bring the occurrences of a series to what is wanted and leave the key of the write there, as its last step."""
@@ -203,6 +216,17 @@ class Writer:
         """Read back what the server made of it: it cuts titles, rounds days and rewrites bodies."""
         item = await self.reader.item(of, href)
         return Stored(href, Etag(item.change_key), item.series, item.series.uid)
+
+
+@contextmanager
+def _begun() -> Iterator[None]:
+    """Run what follows the first step of a write: a trouble that passes leaves open what was reached."""
+    try:
+        yield
+    except (Transient, Throttled, AuthRequired) as trouble:
+        if isinstance(trouble, Ambiguous):
+            raise
+        raise Ambiguous(trouble.code, trouble.scope, detail=trouble.detail, **trouble.params) from trouble
 
 
 def _events(series: Series) -> Iterator[Event]:

@@ -1,21 +1,26 @@
 """Step 2: settle writes whose outcome is not known, by reading back what is there.
 
 An intent was stored before its request went out. What the provider holds now says whether the request took effect, so
-that a lost answer is neither repeated nor taken for somebody else's edit.
+that a lost answer is neither repeated nor taken for somebody else's edit. Where a write takes several requests, one that
+broke off is known by the key it did not leave: an update is then planned again over what it reached, and what a create
+made is kept as it stands and completed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from gleichtakt.model.event import Series
 from gleichtakt.providers.protocol import Href, IdempotencyKey, Seen, Stored, Unreadable
 from gleichtakt.store import passes
+from gleichtakt.store.passes import Paired
 from gleichtakt.sync.flat import flatten
 from gleichtakt.worker.link_pass.context import Pass
 from gleichtakt.worker.link_pass.effects import Done, Intent, read_intent, record
+from gleichtakt.worker.link_pass.observe import inward
 
 
 async def resolve(work: Pass) -> None:
@@ -32,12 +37,13 @@ async def resolve_one(work: Pass, series_id: UUID, document: Mapping[str, Any]) 
     seen = await _look_up(work, intent)
     if isinstance(seen, Unreadable):
         return False  # it is there, but what it holds is unknown: ask again in the next pass
-    took_effect = _took_effect(intent, seen)
     work.counts["resolved"] += 1
-    if not took_effect:
+    if not _took_effect(intent, seen, marks_end=work.provider.abilities.marks_end):
         async with work.writing() as connection:
             await passes.drop_intents(connection, work.link, [series_id])
         return False
+    if seen is not None and intent.verb == "create" and work.provider.abilities.marks_end and seen.key != intent.key:
+        intent = _as_begun(work, intent, seen)
     stored = Stored(seen.href, seen.etag, seen.series, seen.series.uid) if seen else None
     await record(work, [Done(intent, stored, read_back=seen)])
     return True
@@ -50,7 +56,13 @@ async def _look_up(work: Pass, intent: Intent) -> Seen | Unreadable | None:
     return found[0] if found else None
 
 
-def _took_effect(intent: Intent, seen: Seen | None) -> bool:
+def _as_begun(work: Pass, intent: Intent, seen: Seen) -> Intent:
+    """Give a create that broke off as one of what it did make: the rest is then a change of ours, still to be sent."""
+    made = inward(work, seen, Paired(intent.series_id, intent.origin, intent.from_here)).series or seen.series
+    return replace(intent, series=made, agreed=flatten(made))
+
+
+def _took_effect(intent: Intent, seen: Seen | None, *, marks_end: bool) -> bool:
     """Judge by what stands there now: its version, our key on it, and the fields we meant to change."""
     if intent.verb == "delete":
         return seen is None
@@ -58,7 +70,7 @@ def _took_effect(intent: Intent, seen: Seen | None) -> bool:
         return False
     if intent.verb == "create" or seen.key == intent.key:
         return True
-    if seen.etag == intent.expect:
+    if marks_end or seen.etag == intent.expect:
         return False
     return _any_field_arrived(intent, seen.series)
 
