@@ -107,7 +107,7 @@ async def test_an_address_that_is_taken_is_told_and_ends_with_1(environment: dic
         assert "lauscht schon etwas anderes" in said.decode()
 
 
-@pytest.mark.parametrize("system", ["memory", "caldav", "feed"])
+@pytest.mark.parametrize("system", ["memory", "caldav", "ews", "feed"])
 async def test_a_simulator_answers_under_its_control_address(environment: dict[str, str], system: str) -> None:
     async with process(environment, "simulate", system) as told, aiohttp.ClientSession() as session:
         assert bool(told["accounts"]) == (system != "feed"), "a feed is open to everyone"
@@ -129,6 +129,7 @@ async def told_by(environment: Mapping[str, str], *words: str) -> Any:
 @pytest.mark.servers
 async def test_the_demo_shows_a_firm_with_something_to_decide(environment: dict[str, str]) -> None:
     async with process(environment, "demo") as told:
+        assert [account["mailbox"] for account in told["accounts"]].count("") == 1, "the service account of Exchange"
         assert len(told["accounts"]) == 15
         headers = {"Authorization": f"Bearer {told['api_key']}"}
         async with aiohttp.ClientSession(told["url"], headers=headers) as session:
@@ -147,23 +148,59 @@ async def test_the_demo_shows_a_firm_with_something_to_decide(environment: dict[
             assert (names[conflict["resource_id"]], conflict["fields"]) == ("jonas.petersen", ["title"])
             (hold,) = await items("holds")
             assert (names[hold["resource_id"]], hold["kind"], hold["count"]) == ("sehlabor", "mass_delete", 9)
-            assert {link["state"] for link in await items("links?limit=100")} <= {"in_step", "degraded"}
 
-            (anna,) = (found for found, name in names.items() if name == "anna.lorenz")
-            today = datetime.now(UTC)
-            span = f"from={today - timedelta(days=90):%Y-%m-%d}T00:00:00Z&to={today + timedelta(days=400):%Y-%m-%d}T00:00:00Z"
-            events = await items(f"resources/{anna}/events?{span}&limit=100")
-            assert {event["origin"] for event in events} == {"app", "provider"}
-            (weekly,) = [event for event in events if event["recurrence"]]
+            stopped = {names[link["resource_id"]]: link for link in await items("links?limit=100") if link["state"] != "in_step"}
+            assert {name: link["state"] for name, link in stopped.items()} == {"david.krueger": "delayed", "paul.ritter": "error"}
+            codes = {name: link["health"]["problem"]["code"] for name, link in stopped.items()}
+            assert codes == {"david.krueger": "general.throttled", "paul.ritter": "ews.mailbox_disabled"}
+            assert all(link["health"]["problem"]["remedy"] for link in stopped.values())
+
+            async def events(name: str, more: str = "") -> list[dict[str, Any]]:
+                (found,) = (resource for resource, one in names.items() if one == name)
+                return await items(f"resources/{found}/events?{_span()}&limit=100{more}")
+
+            of_anna = await events("anna.lorenz")
+            assert {event["origin"] for event in of_anna} == {"app", "provider"}
+            (weekly,) = [event for event in of_anna if event["recurrence"]]
             assert weekly["recurrence"]["rrule"] == "FREQ=WEEKLY;BYDAY=TU;COUNT=8"
-            meetings = await items(f"resources/{anna}/events?{span}&expand=true&limit=100")
+            meetings = await events("anna.lorenz", "&expand=true")
             regular = [one for one in meetings if one["title"] == "Jour fixe Beratung"]
             assert {one["start"]["date_time"][11:16] for one in regular} == {"09:00"}
             assert len({_offset(one["start"]) for one in regular}) == 2  # summer time and winter time
+
+            rounds = [one["title"] for one in await events("sofia.marin", "&expand=true") if "Werkstattrunde" in one["title"]]
+            assert sorted(rounds) == [*["Werkstattrunde"] * 4, "Werkstattrunde (verlegt)"]  # of six, one is deleted
+
+            assert {one["title"] for one in await events("hafenblick")} == {"Budgetrunde", "Teamrunde Beratung"}
+            assert await _in_room_at_exchange(told) == await _in_room_at_radicale(told) == {"Budgetrunde", "Teamrunde Beratung"}
         there = await told_by({**environment, "GLEICHTAKT_DATA_DIR": told["data_dir"]}, "status")
         assert there["worker"] is True
         waiting = [(len(link["holds"]), len(link["conflicts"])) for link in there["links"]]
         assert sorted(waiting)[-2:] == [(0, 1), (1, 0)]
+
+
+def _span() -> str:
+    today = datetime.now(UTC)
+    return f"from={today - timedelta(days=90):%Y-%m-%d}T00:00:00Z&to={today + timedelta(days=400):%Y-%m-%d}T00:00:00Z"
+
+
+async def _in_room_at_exchange(told: Mapping[str, Any]) -> set[str]:
+    """Give what the shared room's mailbox holds; we sent no mail for it."""
+    async with aiohttp.ClientSession(told["simulators"]["ews"]["control"]) as session:
+        async with session.get("state") as answer:
+            (room,) = [mailbox for mailbox in await answer.json() if mailbox["mailbox"].startswith("hafenblick@")]
+        async with session.get("outbox") as answer:
+            assert [mail["kind"] for mail in await answer.json()] == ["request", "response"], "Hanna invited the room in Outlook"
+    return {item["subject"] for folder in room["folders"] for item in folder["items"]}
+
+
+async def _in_room_at_radicale(told: Mapping[str, Any]) -> set[str]:
+    """Give what the shared room's calendar at the CalDAV server holds."""
+    (account,) = [account for account in told["accounts"] if account["mailbox"] == "hafenblick"]
+    headers = {"Authorization": aiohttp.encode_basic_auth(account["username"], account["password"])}
+    async with aiohttp.request("GET", f"{told['caldav']['url']}/hafenblick/kalender/", headers=headers) as answer:
+        lines = (await answer.text()).splitlines()
+    return {line.removeprefix("SUMMARY:") for line in lines if line.startswith("SUMMARY:")}
 
 
 def _offset(start: dict[str, str]) -> timedelta | None:

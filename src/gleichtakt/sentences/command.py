@@ -76,8 +76,8 @@ SENTENCES: dict[str, Sentence] = {
         remedy_de="scripts/setup ausführen, oder GLEICHTAKT_SERVERS_DIR auf eine Umgebung mit Radicale setzen.",
     ),
     "command.server_silent": sentence(
-        en="The CalDAV server of the demo did not start: {reason}.",
-        de="Der CalDAV-Server der Vorführung ist nicht gestartet: {reason}.",
+        en="{name}, a server of the demo, did not start: {reason}.",
+        de="{name}, ein Server der Vorführung, ist nicht gestartet: {reason}.",
         remedy_en="Look at its log in the data folder; run scripts/setup again.",
         remedy_de="Sein Protokoll im Datenordner ansehen; scripts/setup erneut ausführen.",
     ),

@@ -1,4 +1,4 @@
-"""`demo`: the real server with a real CalDAV server beside it, and an example firm that books, moves and deletes.
+"""`demo`: the real server between a real CalDAV server and a simulated Exchange, and a firm that books, moves, deletes.
 
 Everything lives in one folder and ends with the process; a temporary folder is removed afterwards.
 """
@@ -8,14 +8,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gleichtakt.commands.demo import firm
 from gleichtakt.commands.demo.caldav_server import radicale
-from gleichtakt.commands.demo.firm import PEOPLE, ROOMS
-from gleichtakt.commands.demo.story import Colleagues, Story
+from gleichtakt.commands.demo.colleagues import Colleagues, living_at
+from gleichtakt.commands.demo.exchange_server import Mailbox, exchange
+from gleichtakt.commands.demo.sights import lines, told
+from gleichtakt.commands.demo.story import Story
 from gleichtakt.commands.serving import announce, listen, running, stop_on_signals
 from gleichtakt.commands.telling import DONE, either, progress, say
 from gleichtakt.errors import Permanent
@@ -27,13 +31,18 @@ async def demo(settings: Settings, *, folder: Path | None, as_json: bool) -> int
     stop = stop_on_signals()
     home = _home(folder)
     try:
-        progress(either("Ein CalDAV-Server (Radicale) startet …", "A CalDAV server (Radicale) starts …"))
-        async with radicale(home / "radicale", [one.id for one in (*PEOPLE, *ROOMS)]) as server, Colleagues(server) as colleagues:
+        progress(
+            either(
+                "Ein CalDAV-Server (Radicale) und ein simulierter Exchange-Server starten …",
+                "A CalDAV server (Radicale) and a simulated Exchange server start …",
+            )
+        )
+        async with _colleagues(home) as colleagues:
             progress(either("Datenbank, Webserver und Worker starten …", "Database, web server and worker start …"))
-            async with running(_settings(settings, home), stop) as served, Story(served, server, colleagues) as story:
+            async with running(_settings(settings, home), stop) as served, Story(served, colleagues) as story:
                 if await _unless(stop, story.begin()):
-                    announce(served, as_json=as_json, more=story.told())
-                    for line in () if as_json else story.lines():
+                    announce(served, as_json=as_json, more=told(served, colleagues))
+                    for line in () if as_json else lines(served, story):
                         say(line)
                     await _unless(stop, story.go_on())
                     await stop.wait()
@@ -41,6 +50,19 @@ async def demo(settings: Settings, *, folder: Path | None, as_json: bool) -> int
         if folder is None:
             shutil.rmtree(home, ignore_errors=True)
     return DONE
+
+
+@asynccontextmanager
+async def _colleagues(home: Path) -> AsyncIterator[Colleagues]:
+    """Run both servers around a block, whose calendars begin to fill."""
+    at_radicale = [one.id for one in living_at(firm.RADICALE)]
+    mailboxes = [Mailbox(one.id, one.address, one.name, one.kind == "room") for one in living_at(firm.EXCHANGE)]
+    async with (
+        radicale(home / "radicale", at_radicale) as caldav_server,
+        exchange(home / "exchange", mailboxes, zone=firm.ZONE) as exchange_server,
+        Colleagues(caldav_server, exchange_server) as colleagues,
+    ):
+        yield colleagues
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

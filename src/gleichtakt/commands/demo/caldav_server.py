@@ -5,25 +5,20 @@ It is installed by `scripts/setup` into an environment of its own and never impo
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-import secrets
 import shutil
-import socket
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
+from gleichtakt.commands.demo.programs import Program, program, remembered, write_private
 from gleichtakt.errors import Permanent, Scope
 
 SYNC = "gleichtakt"  # the account that may read and write everybody's calendars
 CALENDAR = "kalender"
-READY_SECONDS = 30.0
 
 _CONFIG = """
 [server]
@@ -66,9 +61,10 @@ _MKCALENDAR = (
 
 @dataclass
 class Server:
-    """A Radicale that answers. passwords: by user name, the sync account among them."""
+    """A Radicale. passwords: by user name, the sync account among them."""
 
     url: str
+    program: Program
     passwords: Mapping[str, str]
     session: aiohttp.ClientSession
     auth: dict[str, aiohttp.BasicAuth] = field(default_factory=dict)
@@ -121,54 +117,20 @@ class Server:
 
 @asynccontextmanager
 async def radicale(folder: Path, users: Sequence[str]) -> AsyncIterator[Server]:
-    """Run Radicale around a block, for these users and the sync account; in a folder used before, as it was there."""
-    program = find()
-    port, passwords = _remembered(folder, users)
-    log = _prepare(folder, port, passwords)
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            str(program),
-            "--config",
-            str(folder / "config"),
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "HOME": str(folder)},
-            start_new_session=True,  # Ctrl-C is for us: the server ends after the last pass
-        )
-    try:
-        await _answers(process, port, log)
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-            yield Server(f"http://127.0.0.1:{port}", passwords, session)
-    finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+    """Run Radicale around a block, for these users and the sync account; in a folder used before, as it was there.
 
-
-def _remembered(folder: Path, users: Sequence[str]) -> tuple[int, dict[str, str]]:
-    """Give the port and the passwords of an earlier run in this folder, or new ones."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kept = folder / "demo.json"
-    earlier = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    port = earlier.get("port", 0)
-    passwords = {user: earlier.get("passwords", {}).get(user) or secrets.token_urlsafe(9) for user in (SYNC, *users)}
-    port = port if port and _is_free(port) else _free_port()
-    with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as written:
-        json.dump({"port": port, "passwords": passwords}, written)
-    return port, passwords
-
-
-def _prepare(folder: Path, port: int, passwords: Mapping[str, str]) -> Path:
-    """Write what Radicale reads at its start; give the place for its log."""
-    written = {
-        "users": "".join(f"{user}:{password}\n" for user, password in passwords.items()),
-        "rights": _RIGHTS,
-        "config": _CONFIG.format(port=port, folder=folder),
-    }
-    for name, text in written.items():
-        (folder / name).write_text(text, encoding="utf-8")
-        (folder / name).chmod(0o600)
-    return folder / "server.log"
+    The block begins before it answers.
+    """
+    found = find()
+    port, passwords = remembered(folder, (SYNC, *users))
+    listed = "".join(f"{user}:{password}\n" for user, password in passwords.items())
+    write_private(folder, {"users": listed, "rights": _RIGHTS, "config": _CONFIG.format(port=port, folder=folder)})
+    words = (str(found), "--config", str(folder / "config"))
+    async with (
+        program("Radicale", words, folder=folder, port=port) as running,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
+    ):
+        yield Server(f"http://127.0.0.1:{port}", running, passwords, session)
 
 
 def find() -> Path:
@@ -187,36 +149,3 @@ def find() -> Path:
         if candidate.is_file():
             return candidate.absolute()
     raise Permanent("command.no_server", Scope.ACCOUNT)
-
-
-async def _answers(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
-    until = time.monotonic() + READY_SECONDS
-    while process.returncode is None and time.monotonic() < until:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-            continue
-        writer.close()
-        return
-    raise Permanent("command.server_silent", Scope.ACCOUNT, reason=_last_line(log))
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else "–"
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as tried:
-        try:
-            tried.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

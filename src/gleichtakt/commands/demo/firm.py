@@ -1,16 +1,17 @@
-"""The example firm: who works there, which rooms it has, what is booked and what people put into their own calendars.
+"""The example firm: who works there, where their calendars are, which rooms it has, and what stands in all of them.
 
 Pure data and small functions of the day on which the demo runs, so that it always shows the coming weeks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from random import Random
 from typing import Any, Final
 
-from gleichtakt.model.event import Event, Override, Sensitivity, Series, ShowAs
+from gleichtakt.model.event import Attendee, Event, Override, Sensitivity, Series, ShowAs
 from gleichtakt.model.point import Day, Zoned
 from gleichtakt.model.zones import zone_of
 
@@ -19,14 +20,25 @@ NAME: Final = "Nordlicht Optik GmbH"
 GROUPS: Final = {"beratung": "Beratung", "werkstatt": "Werkstatt", "verwaltung": "Verwaltung", "raeume": "Räume"}
 
 
+DOMAIN: Final = "nordlicht-optik.example"
+RADICALE: Final = "radicale"  # the external ids of both connections
+EXCHANGE: Final = "exchange"
+
+
 @dataclass(frozen=True, slots=True)
 class One:
-    """A person or a room. id: external id, and the name of the account at the CalDAV server."""
+    """A person or a room. id: external id, and the name of the account. homes: the connections with a calendar of theirs."""
 
     id: str
     name: str
     group: str
+    homes: tuple[str, ...] = (RADICALE,)
     kind: str = "person"
+
+    @property
+    def address(self) -> str:
+        """Give the address of the mailbox."""
+        return f"{self.id}@{DOMAIN}"
 
 
 PEOPLE: Final = (
@@ -35,31 +47,54 @@ PEOPLE: Final = (
     One("mira.oezdemir", "Mira Özdemir", "beratung"),
     One("tobias.weiss", "Tobias Weiß", "beratung"),
     One("leni.brandt", "Leni Brandt", "beratung"),
-    One("karl.johannsen", "Karl Johannsen", "werkstatt"),
-    One("sofia.marin", "Sofia Marin", "werkstatt"),
-    One("david.krueger", "David Krüger", "werkstatt"),
-    One("elif.demir", "Elif Demir", "werkstatt"),
-    One("hanna.voss", "Hanna Voss", "verwaltung"),
-    One("paul.ritter", "Paul Ritter", "verwaltung"),
-    One("grete.lindholm", "Grete Lindholm", "verwaltung"),
+    One("karl.johannsen", "Karl Johannsen", "werkstatt", (EXCHANGE,)),
+    One("sofia.marin", "Sofia Marin", "werkstatt", (EXCHANGE,)),
+    One("david.krueger", "David Krüger", "werkstatt", (EXCHANGE,)),
+    One("elif.demir", "Elif Demir", "werkstatt", (EXCHANGE,)),
+    One("hanna.voss", "Hanna Voss", "verwaltung", (EXCHANGE,)),
+    One("paul.ritter", "Paul Ritter", "verwaltung", (EXCHANGE,)),
+    One("grete.lindholm", "Grete Lindholm", "verwaltung", (EXCHANGE,)),
 )
 ROOMS: Final = (
-    One("sehlabor", "Sehlabor", "raeume", "room"),
-    One("anpassraum", "Anpassraum", "raeume", "room"),
-    One("hafenblick", "Besprechung Hafenblick", "raeume", "room"),
+    One("sehlabor", "Sehlabor", "raeume", kind="room"),
+    One("anpassraum", "Anpassraum", "raeume", (EXCHANGE,), "room"),
+    One("hafenblick", "Besprechung Hafenblick", "raeume", (EXCHANGE, RADICALE), "room"),
 )
-ADVISORS: Final = tuple(person for person in PEOPLE if person.group == "beratung")
-ARGUES: Final = ADVISORS[1]  # edits the same booking as the application does, at the same time
-LABORATORY: Final = ROOMS[0]  # loses most of its calendar at once
+EVERYONE: Final = (*PEOPLE, *ROOMS)
+BOOKABLE: Final = tuple(person for person in PEOPLE if person.group in ("beratung", "werkstatt"))
+BY_ID: Final = {one.id: one for one in EVERYONE}
+HOSTS_JOUR_FIXE: Final = BY_ID["anna.lorenz"]
+ARGUES: Final = BY_ID["jonas.petersen"]  # edits the same booking as the application does, at the same time
+LEADS_WORKSHOP: Final = BY_ID["sofia.marin"]  # has a series in Exchange with one meeting moved and one deleted
+THROTTLED: Final = BY_ID["david.krueger"]  # of whose mailbox Exchange asks us to go slowly
+UNLICENSED: Final = BY_ID["paul.ritter"]  # whose mailbox loses its licence
+INVITES_ROOM: Final = BY_ID["hanna.voss"]  # books the shared room in Outlook
+AWAY: Final = BY_ID["grete.lindholm"]
+LABORATORY: Final = BY_ID["sehlabor"]  # loses most of its calendar at once
+SHARED: Final = BY_ID["hafenblick"]  # has a calendar in either system
 
-TREATMENTS: Final = (
-    ("Sehtest", 30),
-    ("Erstberatung Gleitsicht", 60),
-    ("Kontaktlinsen anpassen", 45),
-    ("Brille abholen", 15),
-    ("Kindersehtest", 45),
-    ("Reparatur besprechen", 15),
-)
+#: What applies to the links of one person or room only. Elsewhere the application sees when somebody is busy, not why.
+LINK_SETTINGS: Final[Mapping[One, str]] = {
+    ARGUES: "conflict_rule: manual",
+    LEADS_WORKSHOP: "inbound_detail: full",
+    SHARED: "inbound_detail: full, relay: full",
+}
+
+TREATMENTS: Final[Mapping[str, Sequence[tuple[str, int]]]] = {
+    "beratung": (
+        ("Sehtest", 30),
+        ("Erstberatung Gleitsicht", 60),
+        ("Kontaktlinsen anpassen", 45),
+        ("Brille abholen", 15),
+        ("Kindersehtest", 45),
+    ),
+    "werkstatt": (
+        ("Reparatur besprechen", 15),
+        ("Fassung richten", 30),
+        ("Gläser einschleifen", 45),
+        ("Sportbrille anpassen", 30),
+    ),
+}
 OWN: Final = (
     ("Zahnarzt", 60, Sensitivity.PRIVATE, ShowAs.BUSY),
     ("Fortbildung Linsentechnik", 120, Sensitivity.NORMAL, ShowAs.BUSY),
@@ -70,18 +105,16 @@ OWN: Final = (
 )
 
 
-def configuration(url: str) -> str:
-    """Give the firm as a configuration file; its one secret is in DEMO_CALDAV_PASSWORD."""
+def configuration(radicale: str, exchange: str) -> str:
+    """Give the firm as a configuration file; its secrets are in DEMO_CALDAV_PASSWORD and DEMO_EXCHANGE_PASSWORD.
 
-    def manual(one: One) -> str:
-        return ", settings: {conflict_rule: manual}" if one is ARGUES else ""
-
+    radicale, exchange: addresses of the two servers.
+    """
     groups = "\n".join(f"      - {{external_id: {key}, name: {name}}}" for key, name in GROUPS.items())
     resources = "\n".join(
         f'      - {{external_id: {one.id}, name: "{one.name}", kind: {one.kind}, group: {one.group},'
-        f" email: {one.id}@nordlicht-optik.example,"
-        f" links: [{{connection: radicale, mailbox: {one.id}, calendar: /{one.id}/kalender/{manual(one)}}}]}}"
-        for one in (*PEOPLE, *ROOMS)
+        f" email: {one.address}, links: [{', '.join(_link(one, home) for home in one.homes)}]}}"
+        for one in EVERYONE
     )
     return f"""
 version: 1
@@ -93,17 +126,33 @@ organizations:
     groups:
 {groups}
     connections:
-      - external_id: radicale
+      - external_id: {RADICALE}
         name: Radicale
         provider: caldav
-        url: {url}
+        url: {radicale}
         auth: {{method: basic, username: gleichtakt, password: "env:DEMO_CALDAV_PASSWORD"}}
         access: delegate
+        allow_insecure: true
+        options: {{private_hosts: 127.0.0.1}}
+      - external_id: {EXCHANGE}
+        name: Exchange
+        provider: ews
+        url: {exchange}
+        auth: {{method: ntlm, username: svc-gleichtakt@{DOMAIN}, password: "env:DEMO_EXCHANGE_PASSWORD"}}
+        access: impersonation
         allow_insecure: true
         options: {{private_hosts: 127.0.0.1}}
     resources:
 {resources}
 """
+
+
+def _link(one: One, home: str) -> str:
+    """Give a link: in Exchange to the calendar everyone has, at the CalDAV server to one by its path."""
+    own = f", settings: {{{LINK_SETTINGS[one]}}}" if one in LINK_SETTINGS else ""
+    if home == EXCHANGE:
+        return f"{{connection: {EXCHANGE}, mailbox: {one.address}{own}}}"
+    return f"{{connection: {RADICALE}, mailbox: {one.id}, calendar: /{one.id}/kalender/{own}}}"
 
 
 def working_days(today: date, count: int) -> list[date]:
@@ -137,12 +186,12 @@ def later(start: Zoned, minutes: int) -> Zoned:
     return Zoned(start.wall + timedelta(minutes=minutes), ZONE)
 
 
-def booking(random: Random, days: list[date], number: int) -> tuple[str, Series]:
-    """Give a booking as a customer makes it: the application's own id, and the event."""
-    title, minutes = random.choice(TREATMENTS)
+def booking(random: Random, one: One, days: list[date], number: int) -> tuple[str, Series]:
+    """Give a booking with somebody as a customer makes it: the application's own id, and the event."""
+    title, minutes = random.choice(TREATMENTS[one.group])
     start = at(random.choice(days), random.randrange(9, 17), random.choice((0, 15, 30, 45)))
     event = Event(start, later(start, minutes), f"{title} – Kunde {number}", location="Lübeck, Am Kai 4")
-    return f"booking-{number}", Series(f"booking-{number}@nordlicht-optik.example", event)
+    return f"booking-{number}", Series(f"booking-{number}@{DOMAIN}", event)
 
 
 def own_event(random: Random, days: list[date], name: str) -> Series:
@@ -168,12 +217,34 @@ def jour_fixe(today: date) -> Series:
     moved_from, left_out = at(first + timedelta(weeks=2), 9), at(first + timedelta(weeks=5), 9)
     moved = replace(event, start=later(moved_from, 330), end=later(moved_from, 375), title="Jour fixe Beratung (verlegt)")
     return Series(
-        "jour-fixe@nordlicht-optik.example",
+        f"jour-fixe@{DOMAIN}",
         event,
         rrule="FREQ=WEEKLY;BYDAY=TU;COUNT=8",
         exdate=(left_out,),
         overrides=(Override(moved_from, moved),),
     )
+
+
+def workshop_round(days: list[date]) -> Series:
+    """Give a weekly series made in Outlook, with one meeting moved to the next day and one deleted."""
+    first = next(day for day in days if day.weekday() == 0)
+    event = Event(at(first, 8), at(first, 8, 30), "Werkstattrunde", location="Werkstatt")
+    weeks = [at(first + timedelta(weeks=week), 8) for week in range(6)]
+    moved = replace(event, start=later(weeks[1], 1440 + 60), end=later(weeks[1], 1440 + 90), title="Werkstattrunde (verlegt)")
+    return Series("", event, rrule="FREQ=WEEKLY;BYDAY=MO;COUNT=6", exdate=(weeks[3],), overrides=(Override(weeks[1], moved),))
+
+
+def budget_meeting(days: list[date]) -> Series:
+    """Give a meeting to which somebody invites the shared room in Outlook."""
+    start = at(days[1], 10)
+    event = Event(start, later(start, 90), "Budgetrunde", location=SHARED.name)
+    return Series("", replace(event, attendees=(Attendee(SHARED.address, SHARED.name, role="resource"),)))
+
+
+def team_meeting(days: list[date]) -> Series:
+    """Give a meeting put into the shared room's calendar at the CalDAV server."""
+    start = at(days[1], 14)
+    return Series("teamrunde@calendar.example", Event(start, later(start, 60), "Teamrunde Beratung", location=SHARED.name))
 
 
 def laboratory_slots(days: list[date]) -> list[tuple[str, Series]]:

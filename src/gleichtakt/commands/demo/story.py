@@ -1,16 +1,13 @@
 """What happens in the demo: bookings through the REST interface, colleagues in their calendars, and what goes wrong.
 
-The story uses nothing but what a customer has: a configuration file, the REST interface with its key, and CalDAV.
+The story uses nothing but what a customer has: a configuration file, the REST interface with its key, and calendar
+programs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import sys
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from random import Random
 from typing import Any, Self
 from uuid import uuid4
@@ -18,7 +15,9 @@ from uuid import uuid4
 import aiohttp
 
 from gleichtakt.commands.demo import firm
-from gleichtakt.commands.demo.caldav_server import SYNC, Server
+from gleichtakt.commands.demo.caldav_server import SYNC
+from gleichtakt.commands.demo.colleagues import Colleagues
+from gleichtakt.commands.demo.exchange_server import SERVICE
 from gleichtakt.commands.serving import Served
 from gleichtakt.commands.telling import either, progress
 from gleichtakt.model.event import Series
@@ -27,67 +26,22 @@ from gleichtakt.onboarding.first_start import first_credentials
 
 WAIT_SECONDS = 30
 PAUSE_SECONDS = 15.0
+REST_MINUTES = 10  # for which Exchange asks us to leave a mailbox alone
 TRIES = 20  # of a request the server asks to repeat
 MOST_LATER = 200  # bookings after the beginning; then it stays quiet
-
-
-class Colleagues:
-    """People and rooms of the firm with their calendars at the CalDAV server, which fill from the first moment on."""
-
-    def __init__(self, server: Server) -> None:
-        """server: where the calendars are."""
-        self.server = server
-        self.random = Random(4)  # noqa: S311  # the same firm every time
-        self.days = firm.working_days(datetime.now(UTC).date(), 15)
-
-    async def __aenter__(self) -> Self:
-        """Begin to fill the calendars; `filled` waits for the end of it."""
-        self._filling = asyncio.create_task(self._fill_all())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Leave it."""
-        self._filling.cancel()
-        await asyncio.gather(self._filling, return_exceptions=True)
-
-    async def filled(self) -> None:
-        """Wait until everybody's calendar is there with what stands in it."""
-        await self._filling
-
-    async def add(self, one: firm.One, name: str, series: Series) -> None:
-        """Somebody puts an event into the own calendar."""
-        from gleichtakt.model.ics import write_calendar
-
-        await self.server.put(one.id, name, write_calendar([series]))
-
-    async def _fill_all(self) -> None:
-        await asyncio.gather(*(self._fill(one) for one in (*firm.PEOPLE, *firm.ROOMS)))
-
-    async def _fill(self, one: firm.One) -> None:
-        """A calendar before the first pass: own appointments, a holiday, a room's maintenance. Once per folder."""
-        if not await self.server.make_calendar(one.id, one.name):
-            return
-        if one is firm.LABORATORY:
-            for name, series in firm.laboratory_slots(self.days):
-                await self.add(one, name, series)
-            return
-        for number in range(3):
-            name = f"eigen-{number}"
-            await self.add(one, name, firm.own_event(self.random, self.days, f"{name}-{one.id}"))
-        if one is firm.PEOPLE[-1]:
-            await self.add(one, "urlaub", firm.holiday(self.days))
 
 
 class Story:
     """The demo under way; a context manager that holds the HTTP session."""
 
-    def __init__(self, served: Served, server: Server, colleagues: Colleagues) -> None:
-        """served: ours. server: the CalDAV server."""
-        self.served, self.server, self.colleagues = served, server, colleagues
+    def __init__(self, served: Served, colleagues: Colleagues) -> None:
+        """served: ours. colleagues: what the others do, and where."""
+        self.served, self.colleagues = served, colleagues
+        self.radicale, self.exchange = colleagues.radicale, colleagues.exchange
         self.random = Random(5)  # noqa: S311  # the same bookings every time
         self.days = colleagues.days
         self.resources: dict[str, str] = {}  # external id -> id
-        self.links: dict[str, str] = {}  # external id -> id of its link
+        self.links: dict[tuple[str, str], str] = {}  # external ids of resource and connection -> id
         self.number = 1000
 
     async def __aenter__(self) -> Self:
@@ -105,135 +59,116 @@ class Story:
     async def begin(self) -> None:
         """Set the firm up and bring it to the point where there is something to decide.
 
-        In a folder of an earlier demo everything is there already.
+        In a folder of an earlier demo the firm is there already; only Exchange has forgotten everything.
         """
+        is_first = bool(self.served.made.api_key)
         await self.colleagues.filled()
         progress(either("Die Firma wird eingerichtet, Buchungen kommen herein …", "The firm is set up, bookings arrive …"))
-        await self._set_up()
-        if not self.served.made.api_key:
+        if is_first:
+            await self._set_up()
+            disputed = await self._first_bookings()
+        else:
             self.number += int(datetime.now(UTC).timestamp())
-            return
-        disputed = await self._book(firm.ARGUES)
-        await asyncio.gather(*(self._book(advisor) for advisor in firm.ADVISORS for _ in range(5)))
-        await self._post(firm.ADVISORS[0], "jour-fixe", firm.jour_fixe(self.days[0]))
-        progress(either("15 Kalender werden zum ersten Mal abgeglichen …", "15 calendars are synced for the first time …"))
+            await self._begin_again_at_exchange()
+            await self._set_up()
+        count = len(self.links)
+        progress(either(f"{count} Kalender werden abgeglichen …", f"{count} calendars are synced …"))
         await self._sync_all()
-        progress(either("Zwei ändern dasselbe, ein Kalender wird geleert …", "Two edit the same, a calendar is emptied …"))
-        await asyncio.gather(self._argue(disputed), self._empty_laboratory())
+        progress(either("Und nun geht einiges schief …", "And now a few things go wrong …"))
+        scenes = [self._share_room(), self._throttle(), self._remove_licence()]
+        await asyncio.gather(*scenes, *([self._argue(disputed), self._empty_laboratory()] if is_first else []))
 
     async def go_on(self) -> None:
         """Let bookings arrive and colleagues add events, one now and then."""
         for _ in range(MOST_LATER):
             await asyncio.sleep(PAUSE_SECONDS)
-            await self._book(self.random.choice(firm.ADVISORS))
+            await self._book(self.random.choice(firm.BOOKABLE))
             if self.random.random() < 0.3:
-                one = self.random.choice(firm.PEOPLE)
+                one = self.random.choice([person for person in firm.PEOPLE if person is not firm.UNLICENSED])
                 name = f"spontan-{uuid4().hex[:8]}"
                 await self.colleagues.add(one, name, firm.own_event(self.random, self.days, name))
-
-    def told(self) -> Mapping[str, Any]:
-        """Give what the JSON line says beyond the server's own."""
-        accounts = [
-            {"mailbox": one.id, "username": one.id, "password": self.server.passwords[one.id]}
-            for one in (*firm.PEOPLE, *firm.ROOMS)
-        ]
-        kept = first_credentials(self.served.here.settings)
-        return {
-            "api_key": kept["api_key"],
-            "admin": kept["admin"],
-            "accounts": accounts,
-            "simulators": {},
-            "caldav": {"url": self.server.url},
-            "data_dir": str(self.served.here.settings.data_path),
-        }
-
-    def lines(self) -> Sequence[str]:
-        """Give what to look at and to try, for people."""
-        url, user, jour_fixe = self.served.url, firm.ARGUES, firm.ADVISORS[0]
-        admin = first_credentials(self.served.here.settings)["admin"]
-        change = firm.clock_change(self.days[0])
-        sign_in = f"  {either('Anmeldung', 'sign in')}: {admin['username']} / {admin['password']}"
-        people, rooms, pause = len(firm.PEOPLE), len(firm.ROOMS), f"{PAUSE_SECONDS:.0f}"
-        return (
-            *([] if self.served.made.password else [sign_in]),
-            either(
-                f"  {firm.NAME}: {people} Personen, {rooms} Räume; alle {pause} s kommt eine Buchung",
-                f"  {firm.NAME}: {people} people, {rooms} rooms; a booking arrives every {pause} s",
-            ),
-            "",
-            either("Zum Ausprobieren", "Things to try"),
-            either(
-                f"  Eine Buchung von {user.name} wurde auf beiden Seiten geändert; wer hat recht?",
-                f"  A booking of {user.name} was edited on both sides; who is right?",
-            ),
-            f"    {url}/conflicts",
-            either(
-                f"  Neun Löschungen im Kalender «{firm.LABORATORY.name}» werden zurückgehalten; ein Versehen?",
-                f"  Nine deletions in the calendar «{firm.LABORATORY.name}» are held back; a mistake?",
-            ),
-            f"    {url}/holds",
-            either(
-                f"  Der Jour fixe von {jour_fixe.name} bleibt über die Zeitumstellung ({change:%d.%m.%Y}) um neun.",
-                f"  The jour fixe of {jour_fixe.name} stays at nine across the clock change ({change}).",
-            ),
-            f"    {url}/resources/{self.resources[jour_fixe.id]}",
-            either(
-                f"  {user.name} im eigenen Kalenderprogramm (CalDAV): {user.id} / {self.server.passwords[user.id]}",
-                f"  {user.name} in a calendar program (CalDAV): {user.id} / {self.server.passwords[user.id]}",
-            ),
-            f"    {self.server.url}/{user.id}/",
-            either("  Dasselbe in einem zweiten Terminal", "  The same in a second terminal"),
-            f"    export GLEICHTAKT_DATA_DIR={self.served.here.settings.data_path}",
-            f"    {_program()} status",
-            f"    {_program()} plan {jour_fixe.id}",
-            f"    {_program()} doctor Radicale",
-            "",
-            either("Strg-C beendet die Vorführung.", "Ctrl-C ends the demonstration."),
-        )
 
     # --- scenes --------------------------------------------------------------------------------------------------
 
     async def _set_up(self) -> None:
-        wanted = configuration.read(firm.configuration(self.server.url))
-        secret = {"DEMO_CALDAV_PASSWORD": self.server.passwords[SYNC]}
+        wanted = configuration.read(firm.configuration(self.radicale.url, self.exchange.url))
+        secrets = {
+            "DEMO_CALDAV_PASSWORD": self.radicale.passwords[SYNC],
+            "DEMO_EXCHANGE_PASSWORD": self.exchange.passwords[SERVICE],
+        }
         here = self.served.here
-        await configuration.apply(here.database, here.box, wanted, environment=secret)
-        listed = await self._all("/api/v1/resources")
-        self.resources = {one["external_id"]: one["id"] for one in listed}
-        by_resource = {link["resource_id"]: link["id"] for link in await self._all("/api/v1/links")}
-        self.links = {name: by_resource[resource_id] for name, resource_id in self.resources.items()}
+        await configuration.apply(here.database, here.box, wanted, environment=secrets)
+        await self._learn()
+
+    async def _learn(self) -> None:
+        """Take note of what the firm's people, rooms and links are called by the server."""
+        self.resources = {one["external_id"]: one["id"] for one in await self._all("/api/v1/resources")}
+        names = {found: name for name, found in self.resources.items()}
+        homes = {one["id"]: one["external_id"] for one in await self._all("/api/v1/connections")}
+        self.links = {
+            (names[link["resource_id"]], homes[link["connection_id"]]): link["id"] for link in await self._all("/api/v1/links")
+        }
+
+    async def _begin_again_at_exchange(self) -> None:
+        """Let the links to Exchange forget what they agreed on with a server that forgot everything."""
+        await self._learn()
+        for (_, home), link in self.links.items():
+            if home == firm.EXCHANGE:
+                await self._call("POST", f"/api/v1/links/{link}/reset")
+
+    async def _first_bookings(self) -> tuple[str, Series, dict[str, Any]]:
+        """Let customers book, and give the booking that is going to be disputed."""
+        disputed = await self._book(firm.ARGUES)
+        await asyncio.gather(*(self._book(one) for one in firm.BOOKABLE for _ in range(3)))
+        await self._post(firm.HOSTS_JOUR_FIXE, "jour-fixe", firm.jour_fixe(self.days[0]))
+        return disputed
+
+    async def _share_room(self) -> None:
+        """What either calendar of the shared room brought in the first pass goes on into the other one."""
+        await asyncio.gather(*(self._sync(self.links[firm.SHARED.id, home]) for home in firm.SHARED.homes))
+
+    async def _throttle(self) -> None:
+        """Exchange asks us to leave one mailbox alone for a while; what is booked meanwhile waits."""
+        await self.exchange.throttle(firm.THROTTLED.address, REST_MINUTES * 60)
+        await self._book(firm.THROTTLED)
+        await self._sync(self.links[firm.THROTTLED.id, firm.EXCHANGE])
+
+    async def _remove_licence(self) -> None:
+        """One mailbox loses its licence; its link stands still and says why."""
+        await self.exchange.remove_licence(firm.UNLICENSED.address)
+        await self._sync(self.links[firm.UNLICENSED.id, firm.EXCHANGE])
 
     async def _argue(self, booking: tuple[str, Series, dict[str, Any]]) -> None:
         """One booking gets another title on both sides between two passes; its link asks a person who is right."""
         external_id, series, made = booking
-        link, user = self.links[firm.ARGUES.id], firm.ARGUES.id
+        link, user = self.links[firm.ARGUES.id, firm.RADICALE], firm.ARGUES.id
         await self._call("POST", f"/api/v1/links/{link}/pause")
         title = series.event.title
         path = await self._path_of(user, title)
-        await self.server.replace_text(user, path, title, f"{title} (bitte 10 Minuten früher)")
+        await self.radicale.replace_text(user, path, title, f"{title} (bitte 10 Minuten früher)")
         document = firm.body_of(series, external_id) | {"title": f"{title} (Stammkunde)"}
         address = f"/api/v1/resources/{self.resources[user]}/events/{made['id']}"
         await self._call("PUT", address, document)
         await self._call("POST", f"/api/v1/links/{link}/resume")
-        await self._call("POST", f"/api/v1/links/{link}/sync?wait={WAIT_SECONDS}")
+        await self._sync(link)
 
     async def _path_of(self, user: str, title: str) -> str:
-        for path in await self.server.names(user):
-            if title.partition(" – ")[2] in await self.server.text(user, path):
+        for path in await self.radicale.names(user):
+            if title.partition(" – ")[2] in await self.radicale.text(user, path):
                 return path
         raise RuntimeError("the booking has not arrived in the calendar")
 
     async def _empty_laboratory(self) -> None:
         """Most of a room's calendar is deleted there by mistake; our side holds the deletion until a person looks."""
         for name, _ in firm.laboratory_slots(self.days)[:9]:
-            await self.server.delete(firm.LABORATORY.id, name)
-        await self._call("POST", f"/api/v1/links/{self.links[firm.LABORATORY.id]}/sync?wait={WAIT_SECONDS}")
+            await self.radicale.delete(firm.LABORATORY.id, name)
+        await self._sync(self.links[firm.LABORATORY.id, firm.RADICALE])
 
     # --- steps ---------------------------------------------------------------------------------------------------
 
     async def _book(self, one: firm.One) -> tuple[str, Series, dict[str, Any]]:
         self.number += 1
-        external_id, series = firm.booking(self.random, self.days, self.number)
+        external_id, series = firm.booking(self.random, one, self.days, self.number)
         return external_id, series, await self._post(one, external_id, series)
 
     async def _post(self, one: firm.One, external_id: str, series: Series) -> dict[str, Any]:
@@ -241,11 +176,14 @@ class Story:
         made: dict[str, Any] = await self._call("POST", address, firm.body_of(series, external_id), key=external_id)
         return made
 
+    async def _sync(self, link: str) -> dict[str, Any]:
+        """Let a pass be made now and give how it ended."""
+        ended: dict[str, Any] = await self._call("POST", f"/api/v1/links/{link}/sync?wait={WAIT_SECONDS}")
+        return ended
+
     async def _sync_all(self) -> None:
-        answers = await asyncio.gather(
-            *(self._call("POST", f"/api/v1/links/{link}/sync?wait={WAIT_SECONDS}") for link in self.links.values())
-        )
-        failed = [answer for answer in answers if answer["state"] != "done"]
+        ended = await asyncio.gather(*map(self._sync, self.links.values()))
+        failed = [run for run in ended if run["state"] != "done"]
         if failed:
             raise RuntimeError(f"{len(failed)} first passes did not end well: {failed[0]}")
 
@@ -271,8 +209,3 @@ class Story:
                 raise RuntimeError(f"{method} {address}: {answer.status} {told}")
             await asyncio.sleep(0.2)
         raise AssertionError("unreachable")
-
-
-def _program() -> str:
-    """Give the way to call us from another terminal."""
-    return "gleichtakt" if shutil.which("gleichtakt") else str(Path(sys.argv[0]).absolute())
