@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.errors import Trouble
 from gleichtakt.onboarding.connect import Connections
@@ -296,7 +297,7 @@ async def _give_back_group(worker: Worker) -> None:
                 for result in results:
                     if result.account_until is not None:
                         await lanes.pause(connection, until=result.account_until, connection_id=claim.connection_id)
-                    if result.lane_until is not None and await credentials.is_resting(connection, claim.connection_id):
+                    if await _must_rest(connection, claim, result):
                         await lanes.pause(connection, until=result.lane_until, lane_id=claim.id)
     except Trouble as away:
         say("giving_back_failed", away)
@@ -308,6 +309,13 @@ async def _give_back_group(worker: Worker) -> None:
         worker.running.pop(claim.id, None)
         worker.tasks.pop(claim.id, None)
     worker.something_finished.set()
+
+
+async def _must_rest(connection: AsyncConnection, claim: lanes.Claim, result: Result) -> bool:
+    """Say whether a mailbox rests: its server asked for it, or its login is still not to be tried."""
+    if result.lane_until is None:
+        return False
+    return result.trouble is not None or await credentials.is_resting(connection, claim.connection_id)
 
 
 def _next_due(claim: lanes.Claim, results: Sequence[Result], due: dict[UUID, datetime], failed: bool) -> datetime | None:

@@ -52,7 +52,7 @@ class Result:
     quiet: bool = False  # nothing had changed: only times are written
     trouble: Trouble | None = None
     account_until: datetime | None = None  # the whole connection rests until then
-    lane_until: datetime | None = None  # this mailbox does, because another one tries the login, or nobody may
+    lane_until: datetime | None = None  # this mailbox does: it was asked to, another one tries the login, or nobody may
     heard: int = 0  # reasons to look that were counted when it began
 
 
@@ -290,7 +290,8 @@ async def _fail(work: Pass, trouble: Trouble) -> Result:
         if state != link.state:
             await changes.append(connection, link.organization_id, "link.state", link.resource_id, link.id)
         await records.note_connection(connection, link, trouble)
-    return Result(link.id, due, trouble=trouble, account_until=account_until)
+    lane_until = trouble.until if isinstance(trouble, Throttled) and account_until is None else None
+    return Result(link.id, due, trouble=trouble, account_until=account_until, lane_until=lane_until)
 
 
 def _when_again(work: Pass, trouble: Trouble) -> tuple[datetime, datetime | None]:
