@@ -12,7 +12,7 @@ from tests.cli.shell import Run, shell
 
 from gleichtakt.commands.telling import language_here
 from gleichtakt.errors import LANGUAGES, sentences
-from gleichtakt.simulators.memory import Running, start
+from gleichtakt.simulators.memory import Fault, Running, start
 
 COMMANDS = (
     *("serve", "web", "work", "demo", "migrate", "sync", "plan", "status", "undo", "doctor", "apply", "export"),
@@ -205,6 +205,15 @@ async def test_status_tells_each_link_and_what_waits(run: Run, linked: Running) 
     assert broken.status == 1
     assert broken.out.startswith("✗ Anna ↔ memory: sign-in refused")
     assert "  → Check user name and password" in broken.out
+
+
+async def test_status_says_once_that_a_system_asked_us_to_wait(run: Run, linked: Running) -> None:
+    await run("sync", "--all")
+    linked.simulator.faults.add(Fault("throttle", "changes", seconds=300, times=-1))
+    await run("sync", "17")
+    waiting = await run("status", "17", LANG="de_DE.UTF-8")
+    assert waiting.out.startswith("! Anna ↔ memory: verzögert, zuletzt vor ")
+    assert waiting.out.count("langsamer zu machen") == 1
 
 
 async def test_what_a_run_wrote_can_be_taken_back(run: Run, linked: Running) -> None:

@@ -23,18 +23,19 @@ STATES: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "in_step": ("✓", "good", "im Gleichtakt", "in step"),
     "degraded": ("!", "warn", "im Gleichtakt, mit Ausnahmen", "in step, with exceptions"),
     "verify": ("!", "warn", "wird nur verglichen", "only comparing"),
-    "failing": ("!", "warn", "verzögert", "delayed"),
+    "delayed": ("!", "warn", "verzögert", "delayed"),
     "error": ("✗", "bad", "steht", "stopped"),
     "auth_required": ("✗", "bad", "Anmeldung abgelehnt", "sign-in refused"),
     "paused": ("–", "faint", "angehalten", "paused"),
     "inactive": ("–", "faint", "ausgeschaltet", "switched off"),
+    "disconnected": ("–", "faint", "getrennt", "disconnected"),
 }
 NOTICES: Final[Mapping[str, tuple[str, str]]] = {
     "streaming": (", benachrichtigt über Streaming", ", notified by streaming"),
     "push": (", benachrichtigt durch Anrufe", ", notified by calls"),
     "pull": (", benachrichtigt durch Abholen", ", notified by pull"),
 }
-RESTING: Final = frozenset({"paused", "inactive"})
+RESTING: Final = frozenset({"paused", "inactive", "disconnected"})
 STOPPED: Final = frozenset({"error", "auth_required"})
 _HOLDS = text("select id, link_id, kind, params, count from hold where state = 'open' order by created_at")
 _CONFLICTS = text("""
@@ -110,7 +111,7 @@ def _say(one: Mapping[str, Any]) -> None:
     for clash in one["conflicts"][:MOST]:
         tell(f"{clash['title'] or '–'} ({', '.join(clash['fields'])})", indent=4, style="bold")
         _say_sentence(clash)
-    for problem in one["problems"][:MOST]:
+    for problem in [problem for problem in one["problems"] if problem["cause"] != one.get("error", {}).get("cause")][:MOST]:
         _say_sentence(problem)
 
 
@@ -121,7 +122,8 @@ def _say_sentence(told: Mapping[str, str]) -> None:
 
 def _told_by(one: Mapping[str, Any]) -> str:
     """Say how changes there reach us, where somebody tells us."""
-    return either(*NOTICES[one["notified_by"]]) if one["notified_by"] in NOTICES and one["state"] not in RESTING else ""
+    stands = one["state"] in RESTING | STOPPED
+    return either(*NOTICES[one["notified_by"]]) if one["notified_by"] in NOTICES and not stands else ""
 
 
 def _since(moment: str | None) -> str:
