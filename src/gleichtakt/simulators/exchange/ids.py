@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from urllib.parse import quote, unquote
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from gleichtakt.simulators.exchange.state import Folder, Item, Mailbox, Refused, Simulator
 
-_EWS, _LEGACY = b"\x00\x03\x24\x00", b"\x01\x04\x24\x00"
+_LEGACY = b"\x01\x04\x24\x00"
+_GUID, _ENTRY = b"\x00\x03\x24\x00", b"\x00\x46\x00"  # what the two parts of an EwsId begin with; both say its length
 _PLACE = struct.Struct(">III")  # folder, item, ordinal of the day
 _KEY = struct.Struct(">HIH")  # folder, change, a count of the mailbox's moves
 _KEY_HEAD = b"\x0f\x00\x00\x00\x16\x00\x00\x00"
@@ -96,7 +97,17 @@ def change_of(key: str) -> int:
 
 
 def _ews(packed: bytes) -> str:
-    return base64.b64encode(_EWS + packed).decode()
+    """Write an id as long as those of real servers: the mailbox as a GUID in letters, then an entry id of 70 bytes."""
+    guid, entry = str(UUID(bytes=packed[:16])).encode(), bytes(4) + packed + bytes(34)
+    return base64.b64encode(_GUID + guid + _ENTRY + entry).decode()
+
+
+def _read_ews(text: str) -> bytes:
+    raw = base64.b64decode(text, validate=True)
+    packed = raw[47:79]
+    if _ews(packed) != text:
+        raise ValueError
+    return packed
 
 
 def _legacy(packed: bytes) -> str:
@@ -131,7 +142,7 @@ def _headed(head: bytes) -> Callable[[str], bytes]:
 
 FORMATS: Mapping[str, tuple[Callable[[bytes], str], Callable[[str], bytes]]] = {
     "EwsLegacyId": (_legacy, _headed(_LEGACY)),
-    "EwsId": (_ews, _headed(_EWS)),
+    "EwsId": (_ews, _read_ews),
     "EntryId": (_entry, _headed(b"\x00\x00\x00\x00")),
     "HexEntryId": (_hex, lambda text: bytes.fromhex(text.removeprefix("00000000"))),
     "StoreId": (_store, _headed(b"\x46\x00\x00\x00")),

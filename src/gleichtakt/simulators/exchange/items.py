@@ -53,6 +53,9 @@ class Doer:
 
 SOMEBODY = Doer("Somebody Else")
 
+#: Original local date of an occurrence -> what differs there; None where it does not take place.
+Occurrences = Mapping[date, Mapping[str, Any] | None]
+
 
 # --- making ------------------------------------------------------------------------------------------------------
 
@@ -65,18 +68,37 @@ def put(
     kind: str = "CalendarItem",
     doer: Doer = SOMEBODY,
     event: str = "CreatedEvent",
+    occurrences: Occurrences | None = None,
 ) -> Item:
     """Make an item. Raises Refused for what Exchange would not keep."""
     now = simulator.clock.now().replace(microsecond=0)
     folder.made += 1
-    kept = {**DEFAULTS.get(kind, {}), "ItemClass": CLASSES[kind], **_with_names(simulator, values)}
+    given = {name: value for name, value in _with_names(simulator, values).items() if value is not None}
+    kept = {**DEFAULTS.get(kind, {}), "ItemClass": CLASSES[kind], **given}
     item = Item(folder, folder.made, kind, kept, now, now, modified_by=doer.name)
     if kind == "CalendarItem":
         _complete(item, now, doer)
         kept.setdefault("UID", goid.new_uid(now, hashlib.md5(item_id(item).encode(), usedforsecurity=False).digest()))
+        _keep_occurrences(item, occurrences or {}, doer)
     folder.touch(item)
     _tell(simulator, event, item)
     return item
+
+
+def _keep_occurrences(item: Item, occurrences: Occurrences, doer: Doer) -> None:
+    """Take over what single occurrences have of their own. Raises Refused for one that the series does not have."""
+    for slot in (slot for slot, own in occurrences.items() if own is None and calendar.is_alive(item, slot)):
+        item.deleted[slot] = calendar.original(item, slot).start
+    if item.deleted and not calendar.slots(item):
+        raise Refused("ErrorRecurrenceHasNoOccurrence", "The recurrence has no occurrence.")
+    for slot, own in sorted(occurrences.items(), key=lambda one: one[0]):
+        if own is None:
+            continue
+        if not calendar.is_alive(item, slot):
+            raise Refused("ErrorMimeContentConversionFailed", "The MIME content changes an occurrence that is not there.")
+        wished = dict(own)
+        _placed(item, wished, slot, doer)
+        _change_occurrence(item, slot, wished)
 
 
 def _complete(item: Item, now: datetime, doer: Doer) -> None:
@@ -147,6 +169,24 @@ def change(
         _change_occurrence(item, slot, wished)
     if wished.keys() & set(_WEIGHTY) and attendees_of(item.values):
         item.values["AppointmentSequenceNumber"] = str(int(item.values.get("AppointmentSequenceNumber", 0)) + 1)
+    note(simulator, item, doer)
+
+
+def overwrite(
+    simulator: Simulator, item: Item, changes: Mapping[str, Any], occurrences: Occurrences, *, doer: Doer = SOMEBODY
+) -> None:
+    """Give an item other properties and, in place of all its exceptions and deletions, others. Raises Refused as `change`."""
+    before = item.values, dict(item.overrides), dict(item.deleted)
+    wished = _with_names(simulator, changes)
+    _placed(item, wished, None, doer)
+    try:
+        _change_whole(item, wished)
+        item.overrides.clear()
+        item.deleted.clear()
+        _keep_occurrences(item, occurrences, doer)
+    except Refused:
+        item.values, item.overrides, item.deleted = before
+        raise
     note(simulator, item, doer)
 
 
@@ -238,7 +278,7 @@ def remove(simulator: Simulator, item: Item, *, slot: date | None = None, doer: 
         if to_bin and item.folder.distinguished != "deleteditems":
             move(simulator, item, item.folder.mailbox.at("deleteditems"), doer=doer)
             return
-        item.folder.drop(item)
+        item.folder.drop(item, simulator.clock.now())
         _tell(simulator, "DeletedEvent", item)
         return
     if len(calendar.slots(item)) == 1:
@@ -253,7 +293,7 @@ def move(simulator: Simulator, item: Item, into: Folder, *, doer: Doer = SOMEBOD
     """Move an item to another folder: it has another id there."""
     old_id, old_folder = item_id(item), folder_id(item.folder)
     made = _copied(simulator, item, into, doer)
-    item.folder.drop(item)
+    item.folder.drop(item, simulator.clock.now())
     _tell(simulator, "MovedEvent", made, old_item=old_id, old_folder=old_folder)
     return made
 

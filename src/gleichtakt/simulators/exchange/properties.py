@@ -132,6 +132,7 @@ class Property:
 
 
 _ITEM = (
+    Property("MimeContent", "item", "mime", "w"),
     Property("ItemId", "item", "id", "ADF"),
     Property("ParentFolderId", "item", "folder", "AF"),
     Property("ItemClass", "item", "text", "wnAFS"),

@@ -74,6 +74,7 @@ _READERS: Mapping[str, Callable[[etree._Element], Any]] = {
     "recurrence": calendar.read_pattern,
     "zone": read_definition,
     "meeting zone": read_meeting_zone,
+    "mime": _text,
 }
 
 

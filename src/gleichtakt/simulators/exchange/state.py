@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from gleichtakt.simulators.clock import Clock
@@ -110,6 +110,7 @@ class Folder:
 
     change, made: how many changes and items it ever had. version: of its own properties.
     permissions: address -> name of a permission level. epoch: sync states of an older one are refused.
+    changed: when anything in it last was.
     """
 
     mailbox: Mailbox
@@ -126,18 +127,21 @@ class Folder:
     version: int = 1
     epoch: int = 1
     permissions: dict[str, str] = field(default_factory=dict)
+    changed: datetime = datetime(2000, 1, 1, tzinfo=UTC)
 
     def touch(self, item: Item) -> None:
         """Note that an item changed: it is the newest now."""
         self.change += 1
         item.change = self.change
+        self.changed = max(self.changed, item.modified)
         item.rendered.clear()
         self.items.pop(item.number, None)
         self.items[item.number] = item
 
-    def drop(self, item: Item) -> None:
+    def drop(self, item: Item, at: datetime) -> None:
         """Note that an item is gone from here."""
         self.change += 1
+        self.changed = max(self.changed, at)
         del self.items[item.number]
         self.dead[self.change] = item.number
 

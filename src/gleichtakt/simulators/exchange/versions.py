@@ -61,6 +61,7 @@ _ALIASES: Final[Mapping[str, str]] = {"Exchange2009": "Exchange2007_SP1", "Excha
 #: Operation, element or value -> the version it came with. Those of properties stand in `properties`.
 OPERATIONS_SINCE: Final[Mapping[str, str]] = {
     "GetServerTimeZones": "Exchange2010",
+    "GetUserConfiguration": "Exchange2010",
     "GetRoomLists": "Exchange2010",
     "GetRooms": "Exchange2010",
     "GetStreamingEvents": "Exchange2010_SP1",

@@ -8,7 +8,7 @@ from typing import Any
 
 from lxml import etree
 
-from gleichtakt.simulators.exchange import calendar
+from gleichtakt.simulators.exchange import calendar, icalendar
 from gleichtakt.simulators.exchange.extended import extended_of
 from gleichtakt.simulators.exchange.ids import change_key, folder_id, folder_key, item_id
 from gleichtakt.simulators.exchange.properties import PROPERTIES, Person, Property, Shape, Uri, View, value_of
@@ -133,6 +133,11 @@ def _write_meeting_zone(parent: etree._Element, tag: str, value: Any, view: View
     parent.append(meeting_zone(value, view.year))
 
 
+def _write_mime(parent: etree._Element, tag: str, value: Any, view: View) -> None:
+    if view.item.kind == "CalendarItem":  # mails are kept without their text
+        add(parent, tag, icalendar.write(view), CharacterSet="UTF-8")
+
+
 _WRITERS: Mapping[str, Callable[[etree._Element, str, Any, View], None]] = {
     "text": _write_text,
     "bool": _write_bool,
@@ -156,6 +161,7 @@ _WITHOUT_VALUE: Mapping[str, Callable[[etree._Element, str, Any, View], None]] =
     "id": _write_id,
     "folder": _write_folder,
     "rights": _write_rights,
+    "mime": _write_mime,
 }
 
 

@@ -16,6 +16,8 @@ from itertools import pairwise
 from lxml import etree
 
 from gleichtakt.model import windows_zones
+from gleichtakt.model.ics import Component
+from gleichtakt.model.ics.lines import Line
 from gleichtakt.model.zone_rules import RuleZone, Transition
 from gleichtakt.model.zones import iana_from_windows, zone_of
 from gleichtakt.simulators.exchange.soap import add, local, t
@@ -320,3 +322,30 @@ def written_time(instant: datetime, zone: Zone) -> str:
         return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
     text = instant.astimezone(zone.rules).replace(microsecond=0).isoformat()
     return text[:-6] + "Z" if text.endswith("+00:00") else text
+
+
+def vtimezone(zone: Zone, year: int) -> Component:
+    """Write a zone as iCalendar has it, with its rules as they are in *year*, under the id it has in Exchange."""
+    changes = _changes(zone.rules, year)
+    fixed = _offset(zone.rules, datetime(year, 1, 1))  # noqa: DTZ001 - naive UTC
+    offsets = {after for _, after in changes} or {fixed}
+    parts = [_observance(wall, sum(offsets, -after), after, after == min(offsets)) for wall, after in changes]
+    return Component("VTIMEZONE", [Line("TZID", "", zone.id)], parts or [_observance(None, fixed, fixed, True)])
+
+
+def _observance(wall: datetime | None, before: timedelta, after: timedelta, is_standard: bool) -> Component:
+    begins = f"{wall:%H%M%S}" if wall is not None else "000000"
+    lines = [
+        Line("DTSTART", "", f"16010101T{begins}"),
+        Line("TZOFFSETFROM", "", _signed(before)),
+        Line("TZOFFSETTO", "", _signed(after)),
+    ]
+    if wall is not None:
+        day = f"{_occurrence(wall)}{DAYS[wall.weekday()][:2].upper()}"
+        lines.append(Line("RRULE", "", f"FREQ=YEARLY;INTERVAL=1;BYDAY={day};BYMONTH={wall.month}"))
+    return Component("STANDARD" if is_standard else "DAYLIGHT", lines)
+
+
+def _signed(offset: timedelta) -> str:
+    minutes = round(offset.total_seconds() / 60)
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"

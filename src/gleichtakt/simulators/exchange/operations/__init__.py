@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gleichtakt.simulators.exchange.operations import find, folders, items, sync, tables
+from gleichtakt.simulators.exchange.operations import configurations, find, folders, items, sync, tables
 from gleichtakt.simulators.exchange.operations.call import Call, Operation
 from gleichtakt.simulators.exchange.state import Refused
 
@@ -26,6 +26,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetFolder": folders.get_folder,
     "GetItem": items.get_item,
     "GetServerTimeZones": tables.get_server_time_zones,
+    "GetUserConfiguration": configurations.get_user_configuration,
     "MoveItem": items.move_item,
     "SyncFolderHierarchy": sync.sync_folder_hierarchy,
     "SyncFolderItems": sync.sync_folder_items,

@@ -9,7 +9,7 @@ from functools import partial
 from lxml import etree
 
 from gleichtakt.simulators.exchange import calendar, rights
-from gleichtakt.simulators.exchange.extended import extended_of, read_uri
+from gleichtakt.simulators.exchange.extended import NUMBERS, extended_of, read_uri
 from gleichtakt.simulators.exchange.operations.call import Call, Filler, answer_each, first, whole
 from gleichtakt.simulators.exchange.operations.paging import MOST_FOUND, Page, page_of
 from gleichtakt.simulators.exchange.operations.restriction import Value, test_of
@@ -76,7 +76,10 @@ def _listed(call: Call, request: etree._Element, folder: Folder) -> list[Item]:
 
 
 def _place_in_order(path: etree._Element, view: View) -> tuple[bool, str]:
-    return _sortable(_values(view)(path))
+    value = _values(view)(path)
+    if path.get("PropertyType") in NUMBERS and isinstance(value, str):
+        value = f"{int(value):020}"
+    return _sortable(value)
 
 
 def _values(view: View) -> Callable[[etree._Element], Value]:

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from lxml import etree
 
 from gleichtakt.simulators.exchange import rights
+from gleichtakt.simulators.exchange.extended import read_uri
 from gleichtakt.simulators.exchange.ids import folder_id, folder_key
 from gleichtakt.simulators.exchange.operations.call import Call, Filler, answer_each
 from gleichtakt.simulators.exchange.operations.paging import Page, page_of
 from gleichtakt.simulators.exchange.operations.restriction import Value, test_of
 from gleichtakt.simulators.exchange.operations.targets import folder_in, folder_of
+from gleichtakt.simulators.exchange.properties import Uri
 from gleichtakt.simulators.exchange.soap import add, local, m, t
 from gleichtakt.simulators.exchange.state import Folder, Refused
+from gleichtakt.simulators.exchange.zones import UTC_ZONE, written_time
 
 _CLASSES = {"CalendarFolder": "IPF.Appointment", "Folder": "IPF.Note", "ContactsFolder": "IPF.Contact", "TasksFolder": "IPF.Task"}
 #: The distinguished name is told from 2013 on.
@@ -29,6 +32,7 @@ class FolderShape:
 
     base: str
     paths: frozenset[str]
+    extended: tuple[Uri, ...] = ()
 
     def has(self, name: str) -> bool:
         """Say whether a property is asked for."""
@@ -41,7 +45,8 @@ def read_folder_shape(element: etree._Element | None) -> FolderShape:
         raise Refused("ErrorSchemaValidation", "The request failed schema validation: FolderShape is missing.")
     paths = element.findall(f"{t('AdditionalProperties')}/{t('FieldURI')}")
     names = frozenset(path.get("FieldURI", "").partition(":")[2] for path in paths)
-    return FolderShape(element.findtext(t("BaseShape")) or "IdOnly", names)
+    extended = tuple(read_uri(one) for one in element.iterfind(f"{t('AdditionalProperties')}/{t('ExtendedFieldURI')}"))
+    return FolderShape(element.findtext(t("BaseShape")) or "IdOnly", names, extended)
 
 
 def _unread(folder: Folder) -> int:
@@ -55,6 +60,22 @@ _TEXTS: Mapping[str, Callable[[Folder], str]] = {
     "TotalCount": lambda folder: str(len(folder.items)),
     "ChildFolderCount": lambda folder: str(sum(1 for _ in folder.mailbox.below(folder))),
 }
+#: What the store says of a folder under the names of MAPI. Source: [MS-OXPROPS].
+_EXTENDED: Mapping[tuple[str, ...], Callable[[Folder], str]] = {
+    ("tag", str(0x3001), "String"): _TEXTS["DisplayName"],
+    ("tag", str(0x3008), "SystemTime"): lambda folder: written_time(folder.changed, UTC_ZONE),
+    ("tag", str(0x3602), "Integer"): _TEXTS["TotalCount"],
+    ("tag", str(0x3603), "Integer"): lambda folder: str(_unread(folder)),
+    ("tag", str(0x360A), "Boolean"): lambda folder: "true" if any(folder.mailbox.below(folder)) else "false",
+    ("tag", str(0x3613), "String"): _TEXTS["FolderClass"],
+    ("tag", str(0x670A), "SystemTime"): lambda folder: written_time(folder.changed, UTC_ZONE),
+    ("tag", str(0x6751), "Integer"): lambda folder: str(folder.made + 1),
+}
+
+
+def _extended(folder: Folder, uri: Uri) -> str | None:
+    text = _EXTENDED.get(uri.key)
+    return text(folder) if text is not None else None
 
 
 def write_folder(call: Call, folder: Folder, shape: FolderShape) -> etree._Element:
@@ -66,6 +87,11 @@ def write_folder(call: Call, folder: Folder, shape: FolderShape) -> etree._Eleme
     for name, text in _TEXTS.items():
         if shape.has(name) and (name != "FolderClass" or folder.folder_class):
             add(made, t(name), text(folder))
+    for uri in shape.extended:
+        if value := _extended(folder, uri):
+            one = add(made, t("ExtendedProperty"))
+            add(one, t("ExtendedFieldURI"), None, **dict(uri.attributes))
+            add(one, t("Value"), value)
     if shape.has("EffectiveRights"):
         right = rights.right_of(call.mailbox, folder)
         right.write(made, t("EffectiveRights"), is_folder=True, tells_private=call.knows("Exchange2010"))
@@ -124,6 +150,8 @@ def _below(folder: Folder, *, is_deep: bool) -> Iterator[Folder]:
 
 def _values(call: Call, folder: Folder) -> Callable[[etree._Element], Value]:
     def value(path: etree._Element) -> Value:
+        if local(path) == "ExtendedFieldURI":
+            return _extended(folder, read_uri(path))
         name = path.get("FieldURI", "").partition(":")[2]
         return _TEXTS[name](folder) if name in _TEXTS else None
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from lxml import etree
 
-from gleichtakt.simulators.exchange import bodies, delivery, items, rights
-from gleichtakt.simulators.exchange.extended import read_extended, read_uri
+from gleichtakt.simulators.exchange import bodies, delivery, icalendar, items, rights
+from gleichtakt.simulators.exchange.extended import MIRRORS, read_extended, read_uri
 from gleichtakt.simulators.exchange.ids import change_of
 from gleichtakt.simulators.exchange.operations.call import Call, Filler, answer_each, first
 from gleichtakt.simulators.exchange.operations.shapes import bare, property_name, read_shape, written
@@ -73,7 +73,10 @@ def _read_values(part: etree._Element) -> dict[str, Any]:
     for element in part:
         if local(element) == "ExtendedProperty":
             uri, found = read_extended(element)
-            extended[uri] = found
+            if (mirror := MIRRORS.get(uri.key)) is not None:
+                values[mirror.name] = mirror.read(found)
+            else:
+                extended[uri] = found
         else:
             name, value = read_value(local(part), element)
             values[name] = value
@@ -87,9 +90,19 @@ def _create_calendar_item(call: Call, request: etree._Element, part: etree._Elem
     folder = _into(call, request, "calendar")
     if folder.kind != "CalendarFolder":
         raise Refused("ErrorCannotCreateCalendarItemInNonCalendarFolder", "Cannot create a calendar item in this folder.")
-    made = items.put(call.simulator, folder, _read_values(part), doer=call.doer)
+    values, occurrences = _with_mime(call, _read_values(part))
+    made = items.put(call.simulator, folder, values, doer=call.doer, occurrences=occurrences)
     items.invite(call.simulator, made, wish, doer=call.doer)
     return _holding(bare(call, made))
+
+
+def _with_mime(call: Call, values: dict[str, Any]) -> tuple[dict[str, Any], items.Occurrences]:
+    """Give what values say together with the MIME content among them; they win. Raises Refused."""
+    content = values.pop("MimeContent", None)
+    if content is None:
+        return values, {}
+    told = icalendar.read(content, call.doer.zone)
+    return {**told.values, **values}, told.occurrences
 
 
 def _create_message(call: Call, request: etree._Element, part: etree._Element) -> Filler:
@@ -171,12 +184,22 @@ def update_item(call: Call, request: etree._Element) -> etree._Element:
         conflicts = _conflicts(target, resolution)
         before = dict(target.item.values)
         changes = _read_changes(target, part.find(t("Updates")))
-        items.change(call.simulator, target.item, changes, slot=target.slot, doer=call.doer)
+        if "MimeContent" in changes:
+            _overwrite(call, target, changes)
+        else:
+            items.change(call.simulator, target.item, changes, slot=target.slot, doer=call.doer)
         if target.item.kind == "CalendarItem":
             items.invite(call.simulator, target.item, wish, before, doer=call.doer)
         return _updated(call, target, conflicts)
 
     return answer_each("UpdateItem", _parts(request, "ItemChanges"), update, empty="Items")
+
+
+def _overwrite(call: Call, target: Target, changes: dict[str, Any]) -> None:
+    if target.slot is not None or target.item.kind != "CalendarItem":
+        raise Refused("ErrorInvalidPropertySet", "Set action is invalid for property.", {"FieldURI": "item:MimeContent"})
+    values, occurrences = _with_mime(call, changes)
+    items.overwrite(call.simulator, target.item, values, occurrences, doer=call.doer)
 
 
 def _conflicts(target: Target, resolution: str) -> int:
@@ -227,6 +250,9 @@ def _set(target: Target, update: etree._Element, changes: dict[str, Any]) -> Non
         uri, value = read_extended(_extended_in(element))
         if uri != read_uri(path):
             raise _mismatch()
+        if (mirror := MIRRORS.get(uri.key)) is not None:
+            changes[mirror.name] = mirror.read(value)
+            return
         changes["ExtendedProperty"] = {**_extended_now(target, changes), uri: value}
         return
     if local(path) != "FieldURI" or property_name(path) != local(element):
@@ -249,6 +275,9 @@ def _delete(target: Target, update: etree._Element, changes: dict[str, Any]) -> 
     path = first(update)
     if local(path) == "ExtendedFieldURI":
         uri, now = read_uri(path), _extended_now(target, changes)
+        if (mirror := MIRRORS.get(uri.key)) is not None:
+            changes[mirror.name] = None
+            return
         changes["ExtendedProperty"] = {**now, uri: None} if target.slot else {k: v for k, v in now.items() if k != uri}
         return
     name = property_name(path)

@@ -11,6 +11,7 @@ from gleichtakt.simulators.exchange.extended import read_uri
 from gleichtakt.simulators.exchange.ids import change_key, item_id
 from gleichtakt.simulators.exchange.operations.call import Call
 from gleichtakt.simulators.exchange.properties import Shape, Uri, View
+from gleichtakt.simulators.exchange.reading import read_bool
 from gleichtakt.simulators.exchange.rights import Right
 from gleichtakt.simulators.exchange.soap import add, local, t
 from gleichtakt.simulators.exchange.state import Item, Refused
@@ -32,6 +33,8 @@ def read_shape(element: etree._Element | None, *, is_listing: bool = False) -> S
             extended.append(read_uri(path))
         elif local(path) == "FieldURI":
             paths.add(property_name(path))
+    if read_bool(element.findtext(t("IncludeMimeContent")) or ""):
+        paths.add("MimeContent")
     return Shape(
         element.findtext(t("BaseShape")) or "IdOnly",
         element.findtext(t("BodyType")) or "Best",
