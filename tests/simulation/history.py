@@ -309,7 +309,9 @@ class History:
             edited_by_one = len({who for who, _ in deeds}) == 1
             may_stand = deeds[-1:] if edited_by_one else deeds
             standing = {who: self._standing(who, ours[token], part) for who, _ in may_stand}
-            assert any(standing[who] == value for who, value in may_stand), f"{token}: {part} of {deeds} is lost: {standing}"
+            kept = any(standing[who] == value for who, value in may_stand)
+            merged = not edited_by_one and _is_merged(standing[may_stand[-1][0]], [value for _, value in may_stand])
+            assert kept or merged, f"{token}: {part} of {deeds} is lost: {standing}"
 
     def _standing(self, who: int, series: Series, part: str) -> Any:
         """Give a part of ours as the one who edited it would see it."""
@@ -337,6 +339,12 @@ class History:
         assert versions == await self.engine.rows(
             "select id, version from series where resource_id = :id order by id", id=self.engine.resource_id
         )
+
+
+def _is_merged(standing: Any, deeds: Sequence[Any]) -> bool:
+    """Say whether each entry of a part is as one of several editors left it: who edits a master edits its exceptions too."""
+    entries = [entry for value in deeds if value is not None for entry in value]
+    return standing is not None and all(entry in entries for entry in standing)
 
 
 async def begin_history(engine: Engine, database: BreakingDatabase, remotes: Sequence[Remote]) -> History:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from gleichtakt.errors import Permanent, Scope, Trouble
+from gleichtakt.model import windows_zones
 from gleichtakt.model.freebusy import Busy, cut, merge
 from gleichtakt.model.point import Timespan
+from gleichtakt.model.zones import CUSTOM, zone_of
 from gleichtakt.providers.ews.calls import groups, refused
 from gleichtakt.providers.ews.session import Session
 from gleichtakt.providers.ews.wire import requests, soap
@@ -85,6 +88,22 @@ async def _nothing(session: Session, mailbox: str) -> Trouble:
     return Permanent("ews.access_denied", Scope.SERIES, host=host, reason="NoData")
 
 
+@lru_cache(maxsize=256)
+def named(tzid: str, year: int) -> str:
+    """Give a zone that Windows has a name for and that has the same clock in a year; the zone itself where there is none."""
+    if not tzid.startswith(CUSTOM):
+        return tzid
+    months = [datetime(year, month, day, 12) for month in range(1, 13) for day in (1, 15)]  # noqa: DTZ001  # wall clocks
+
+    def clock(name: str) -> list[timedelta | None]:
+        zone = zone_of(name)
+        return [zone.utcoffset(wall) for wall in months]
+
+    wanted = clock(tzid)
+    listed = (line.partition(" = ")[2].partition(" | ")[0] for line in windows_zones.TEXT.splitlines() if line[:1] != " ")
+    return next((name for name in listed if clock(name) == wanted), tzid)
+
+
 class Zones:
     """The zone each mailbox lives in: days need one, because Exchange keeps them as instants."""
 
@@ -92,7 +111,8 @@ class Zones:
         """Ask through this session."""
         self._session = session
         self._known: dict[str, str] = {}
-        self.usual = session.login.options.get("zone") or "UTC"
+        self.hoped = session.login.options.get("zone", "")
+        self.usual = self.hoped or "UTC"
 
     async def of(self, mailbox: str) -> str:
         """Give the zone a person has set for the working hours; else the connection's option `zone`, else UTC."""
@@ -107,5 +127,5 @@ class Zones:
             outcomes = soap.outcomes(await self._session.call(_OPERATION, body, mailbox=mailbox))
         except Permanent:
             return ""
-        told = next((read_working_hours(each.element) for each in outcomes if not each.is_error), None)
-        return told.tzid if told is not None else ""
+        told = next((read_working_hours(each.element, self.hoped) for each in outcomes if not each.is_error), None)
+        return named(told.tzid, today.year) if told is not None else ""

@@ -104,7 +104,13 @@ class Reader:
     async def _told(self, of: CalendarRef, position: Position) -> Changes:
         """Ask what changed. Where everything is listed series are told apart: some servers keep silent about exceptions."""
         body = requests.sync_folder_items(self.folder_of(of), position.state, self.most, with_type=position.is_listing)
-        told = read_changes(await ask(self.session, "SyncFolderItems", body, of.mailbox))
+        try:
+            told = read_changes(await ask(self.session, "SyncFolderItems", body, of.mailbox))
+        except CursorExpired as expired:
+            if position.state:
+                raise
+            host = (await self.session.endpoint(of.mailbox)).host  # without a position, it is the folder that is missing
+            raise Permanent("general.calendar_missing", Scope.CALENDAR, detail=expired.detail, host=host) from expired
         if not told.state or (not told.is_last and told.state == position.state):
             raise await malformed(self.session, of.mailbox, "a reading that gets no further")
         if told.others:
@@ -158,10 +164,10 @@ class Reader:
 
     async def find(self, of: CalendarRef, key: IdempotencyKey, uid: str) -> Seen | None:
         """Look up what a create with this key made. Of several (a person copied it) the one with the UID, then the oldest."""
-        created = requests.shape_of(["item:DateTimeCreated"])
-        body = requests.find_item(self.folder_of(of), requests.Paged(), where=requests.Holds(KEY, key), shape=created)
+        times = requests.shape_of(["item:DateTimeCreated", "item:LastModifiedTime"])
+        body = requests.find_item(self.folder_of(of), requests.Paged(), where=requests.Holds(KEY, key), shape=times)
         listed = read_found(await ask(self.session, "FindItem", body, of.mailbox))
-        oldest = sorted(listed.items, key=lambda each: said(each, "DateTimeCreated"))
+        oldest = sorted(listed.items, key=lambda each: (said(each, "DateTimeCreated"), said(each, "LastModifiedTime")))
         named = [item for each in oldest if (item := read_item_id(child(each, "ItemId"))) is not None]
         found = await self.read(of, {Href(each.id): Etag(each.change_key) for each in named})
         for broken in found.unreadable:

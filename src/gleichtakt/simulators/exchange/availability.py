@@ -19,6 +19,7 @@ from gleichtakt.simulators.exchange.rights import right_of
 from gleichtakt.simulators.exchange.soap import NAMESPACES, add, fill_error, m, message, t, text_of
 from gleichtakt.simulators.exchange.state import Item, Mailbox
 from gleichtakt.simulators.exchange.versions import is_newer
+from gleichtakt.simulators.exchange.working_hours import write_working_hours
 from gleichtakt.simulators.exchange.zones import Zone, known, read_definition, write_duration
 
 MOST_MAILBOXES = 100
@@ -298,6 +299,7 @@ def _write_view(view: etree._Element, call: Call, mailbox: Mailbox, asked: _Aske
             event = _write_event(events, one, asked.zone)
             if kind.startswith("Detailed"):
                 _write_details(event, one, hides=one.sensitivity == "Private" and not right.sees_private)
+    write_working_hours(view, mailbox.zone, call.clock.now().year)
 
 
 def _merged(found: list[_Busy], asked: _Asked) -> str:
