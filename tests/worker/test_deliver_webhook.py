@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,9 +18,10 @@ import pytest
 from aiohttp import web
 from sqlalchemy import text
 from tests.firm import Firm
+from tests.waiting import eventually
 
 from gleichtakt.settings import Settings
-from gleichtakt.store import changes, instance, webhooks
+from gleichtakt.store import changes, deliveries, instance, webhooks
 from gleichtakt.store.database import Database
 from gleichtakt.store.secrets import SecretBox, new_key
 from gleichtakt.store.webhooks import Webhook
@@ -34,6 +36,7 @@ from gleichtakt.worker.deliver_webhook import (
     send_test,
     sign,
 )
+from gleichtakt.worker.jobs import IDLE_SECONDS, Shop, serve_jobs
 
 
 @dataclass
@@ -153,6 +156,33 @@ async def test_a_receiver_gets_what_happened_in_order_and_can_verify_it(
             *("id", "type", "organization_id", "resource_id", "object_id", "cursor", "occurred_at"),
         }
     assert await deliver_due(database, settings, box, "worker") == 0
+
+
+async def test_a_change_that_an_older_transaction_holds_up_is_told_as_soon_as_that_ends(
+    database: Database, firm: Firm, receiver: Receiver, box: SecretBox, settings: Settings
+) -> None:
+    await subscribe(database, box, firm, receiver.url)
+    shop = Shop(database, settings, box)
+    serving = asyncio.create_task(serve_jobs(shop))
+    async with database.begin() as older:
+        await older.execute(text("select pg_current_xact_id()"))
+        await happen(database, firm, "event.created")
+        await eventually(lambda: _is_held_up(database))
+        assert await deliver_due(database, settings, box, "worker") == 0
+    begun = time.monotonic()
+    await eventually(lambda: _has(receiver, "event.created"))
+    assert time.monotonic() - begun < IDLE_SECONDS / 2, "it did not wait for its turn to come round"
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+
+async def _is_held_up(database: Database) -> bool:
+    async with database.read() as connection:
+        return await deliveries.is_held_up(connection)
+
+
+async def _has(receiver: Receiver, *types: str) -> bool:
+    return receiver.types == list(types)
 
 
 async def test_the_cursor_in_a_message_goes_on_after_it(

@@ -159,6 +159,18 @@ async def note_test(connection: AsyncConnection, webhook_id: UUID, status: str) 
     )
 
 
+async def is_held_up(connection: AsyncConnection) -> bool:
+    """Say whether a webhook has something to be told that nobody may read yet, because an older transaction is still open."""
+    found = await connection.execute(
+        text("""
+            SELECT EXISTS (SELECT FROM webhook WHERE active AND owner IS NULL AND (retry_at IS NULL OR retry_at <= now())
+                AND EXISTS (SELECT FROM change WHERE change.organization_id = webhook.organization_id
+                    AND (change.xid, change.id) > (webhook.cursor_xid, webhook.cursor_id)))
+        """)
+    )
+    return bool(found.scalar_one())
+
+
 async def next_retry(connection: AsyncConnection) -> datetime | None:
     """Give the earliest time at which a webhook is to be tried again; None if none waits."""
     row = await connection.execute(text("SELECT min(retry_at) FROM webhook WHERE active AND owner IS NULL"))

@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 LEASE_SECONDS: Final = 300.0
 CHORE_LEASE_SECONDS: Final = 3600.0  # two at once do no harm
 IDLE_SECONDS: Final = 5.0  # the longest sleep without a wake-up: what a lost notification can cost
+HELD_UP_SECONDS: Final = 0.05  # for a transaction to end that keeps a change from being read
 CHORE_SECONDS: Final = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
 MOST_ATTEMPTS: Final = 30  # about a day
@@ -178,6 +179,8 @@ async def _serve(
 
 async def _webhook_pause(shop: Shop) -> float:
     async with shop.database.read() as connection:
+        if await deliveries.is_held_up(connection) and (await instance.current(connection)).mode == instance.LIVE:
+            return HELD_UP_SECONDS
         return _seconds_until(await deliveries.next_retry(connection))
 
 
