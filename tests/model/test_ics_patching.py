@@ -219,6 +219,15 @@ def test_a_start_that_moves_alone_takes_the_end_along():
     assert (again.event.start, again.event.end) == (new.event.start, new.event.end)
 
 
+@pytest.mark.parametrize(("start", "end"), [("2026-03-06", "2026-03-07"), ("2026-03-04", "2026-03-05")])
+def test_an_end_that_a_moved_start_left_behind_follows_it(start, end):
+    data = calendar(event("DTSTART;VALUE=DATE:20260302\nDTEND;VALUE=DATE:20260304\nSUMMARY:a"))
+    new = replace(held(data), event=replace(held(data).event, start=at(start), end=at(end)))
+    text = patched(new, data=data)
+    assert f"DTEND;VALUE=DATE:{end.replace('-', '')}".encode() in text
+    assert held(text) == new
+
+
 def test_tz_06_only_a_change_of_the_times_makes_an_event_all_day():
     data = calendar(event("DTSTART:20260302T000000Z\nDTEND:20260303T000000Z\nX-MICROSOFT-CDO-ALLDAYEVENT:FALSE"))
     whole = replace(held(data), event=replace(held(data).event, start=at("2026-03-02"), end=at("2026-03-03")))

@@ -142,9 +142,19 @@ class _Work:
             _drop(event, "X-MICROSOFT-CDO-ALLDAYEVENT")
         end = new.end if "end" in fields else occurrence_event(base, new.start).end
         is_other_kind = isinstance(base.start, Day) is not isinstance(new.start, Day)  # DTEND has to follow
-        if is_other_kind or read_part(event, self.zones).event.end != end:
+        if is_other_kind or not self._ends_at(event, end):
             _drop(event, "DURATION")
             _set(event, "DTEND", self._point("DTEND", end), after="DTSTART")
+
+    def _ends_at(self, event: Component, end: Point) -> bool:
+        """Say whether an event ends there in so many words; one whose end lies before its start is read as if it did not."""
+        line = event.first("DTEND")
+        if line is None:
+            return read_part(event, self.zones).event.end == end
+        try:
+            return read_line_point(line, self.zones, []) == end
+        except ValueError:
+            return False
 
     def _point(self, name: str, point: Point) -> Line:
         return _line(point_line(name, point, self.names))
