@@ -43,8 +43,8 @@ def mailbox(number: int) -> str:
     return f"person{number:05d}@example.org"
 
 
-def configuration(url: str, links: int, settings: str) -> str:
-    """Give the configuration: one login, so many people with a calendar each."""
+def configuration(url: str, links: int, settings: str, notify: str = "polling") -> str:
+    """Give the configuration: one login, so many people with a calendar each. notify: how changes are to be told of."""
     user = ACCOUNT[0]
     people = "\n".join(
         f"      - {{external_id: p{number}, name: P{number}, links: [{{connection: memory, mailbox: {mailbox(number)}}}]}}"
@@ -58,7 +58,8 @@ organizations:
     settings: {settings}
     connections:
       - {{external_id: memory, name: memory, provider: memory, url: "{url}",
-          auth: {{method: basic, username: {user}, password: "env:BENCH_PASSWORD"}}, allow_insecure: true}}
+          auth: {{method: basic, username: {user}, password: "env:BENCH_PASSWORD"}}, allow_insecure: true,
+          options: {{notify: {notify}}}}}
     resources:
 {people}
 """
