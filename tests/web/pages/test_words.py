@@ -68,6 +68,23 @@ def test_moments_are_told_in_the_readers_language_and_zone(language: str, ago: s
     assert words.moment(NOW) == moment
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("09:50 UTC", "10:50"),
+        ("09:50:11 UTC", "10:50"),
+        ("23:30 UTC", "00:30"),  # the one just after midnight, whichever day that is
+        ("2026-11-18 08:05 UTC", "09:05"),
+        ("2026-07-01 08:05 UTC", "Mi., 1. Juli, 10:05"),  # summer time
+        ("between 08:00 UTC and 09:00 UTC", "between 09:00 and 10:00"),
+        ("99:99 UTC", "99:99 UTC"),
+        ("mail.firm.example", "mail.firm.example"),
+    ],
+)
+def test_sentences_of_troubles_tell_hours_of_the_readers_zone(told: str, shown: str) -> None:
+    assert Words("de", BERLIN, NOW).at_home({"until": told}) == {"until": shown}
+
+
 def test_a_point_names_its_zone_only_where_it_is_not_the_readers() -> None:
     words = Words("de", BERLIN, NOW)
     wall = datetime.combine(date(2026, 11, 20), time(9))

@@ -7,6 +7,8 @@ fresh clone needs no build step. Moments are aware; a reader's zone turns them i
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cache
@@ -27,6 +29,8 @@ HERE = Path(__file__).parent
 LOCALES: dict[Language, Locale] = {"de": Locale("de", "DE"), "en": Locale("en", "GB")}
 NAMES: dict[Language, str] = {"de": "Deutsch", "en": "English"}
 SHORT_DAY = {"de": "EEEEEE, d. MMM", "en": "EEE d MMM"}
+#: A moment as sentences tell it, see `errors`.
+_MOMENT = re.compile(r"(?:(?P<day>\d{4}-\d\d-\d\d) )?(?P<clock>\d\d:\d\d(?::\d\d)?) UTC")
 SHORT_DAY_YEAR = {"de": "EEEEEE, d. MMM y", "en": "EEE d MMM y"}
 
 
@@ -132,6 +136,21 @@ class Words:
         if local.date() == self.today:
             return self.clock(moment)
         return f"{self.day(local.date())}, {self.clock(moment)}"
+
+    def at_home(self, params: Mapping[str, str]) -> dict[str, str]:
+        """Give the parameters of a sentence with their moments, told as «18:30 UTC», as hours of the reader's zone."""
+        return {name: _MOMENT.sub(self._at_home, str(value)) for name, value in params.items()}
+
+    def _at_home(self, told: re.Match[str]) -> str:
+        """Write one moment. Without a day it is the nearest one with that time; what is none stays as it is."""
+        try:
+            clock = time.fromisoformat(told["clock"])
+            if told["day"]:
+                return self.day_and_clock(datetime.combine(date.fromisoformat(told["day"]), clock, UTC))
+        except ValueError:
+            return told[0]
+        near = [datetime.combine(self.now.astimezone(UTC) + timedelta(days=days), clock, UTC) for days in (-1, 0, 1)]
+        return self.clock(min(near, key=lambda moment: abs(moment - self.now)))
 
     def ago(self, moment: datetime) -> str:
         """Write how long ago or until: «2 minutes ago», «in 3 hours»."""

@@ -281,7 +281,7 @@ def page(viewer: Viewer, request: Asked, template: str, status: int = 200, **val
         "said": request.query_params.get("said", ""),
         "terms": terms,
         "told": terms.SAID,
-        "cause": partial(cause, language=viewer.words.language),
+        "cause": lambda code, params: cause(code, viewer.words.at_home(params), viewer.words.language),
         "remedy": partial(remedy, language=viewer.words.language),
         "masked": masked,
         **values,
@@ -325,7 +325,7 @@ def lost(request: Asked, error: HTTPException) -> Response[str] | None:
 def trouble(request: Asked, error: Trouble) -> Response[str]:
     """Answer an act that was refused: with its cause and its remedy."""
     viewer = seen(request)
-    language, params = viewer.words.language, error.params
+    language, params = viewer.words.language, viewer.words.at_home(error.params)
     status = 404 if error.code.endswith("not_found") else STATUS.get(error.kind, 500)
     told = {"told_cause": cause(error.code, params, language), "told_remedy": remedy(error.code, params, language)}
     return page(viewer, request, "refused.html", status, status_code=status, reason="trouble", **told)
