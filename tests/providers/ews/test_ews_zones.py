@@ -128,6 +128,17 @@ def test_a_zone_travels_as_a_definition_and_shows_the_same_clock(tzid: str, year
     assert (clock(found, year), warning) == (clock(tzid, year), "")
 
 
+@pytest.mark.parametrize(
+    ("tzid", "begun"), [("America/Vancouver", 2025), ("America/Vancouver", 2026), ("Africa/Casablanca", 2026)]
+)
+def test_a_definition_follows_a_government_that_changes_the_rules(tzid: str, begun: int) -> None:
+    definition = element(write_zone("StartTimeZone", tzid, begun, defined=True))
+    definition.set("Name", "Customized Time Zone")
+    found, _ = read_zone(definition, year=begun)
+    for year in range(begun, begun + 4):
+        assert clock(found, year) == clock(tzid, year)
+
+
 @pytest.mark.parametrize("tzid", [CUSTOM_RULES, "Europe/Berlin", "America/Santiago", "Antarctica/Troll"])
 def test_a_zone_travels_in_the_form_of_2007(tzid: str) -> None:
     found, _ = read_zone(element(write_meeting_zone(tzid, 2026)), year=2026)

@@ -7,7 +7,7 @@ end. The first step carries the version that the change was made on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
@@ -20,7 +20,7 @@ from gleichtakt.providers.ews.edits import ALL, RECURRENCE, Steps, begins_anew, 
 from gleichtakt.providers.ews.reading import Reader
 from gleichtakt.providers.ews.session import Session
 from gleichtakt.providers.ews.wire import items, requests, soap
-from gleichtakt.providers.ews.wire.drafts import Draft, drop_done, set_done
+from gleichtakt.providers.ews.wire.drafts import Draft, drop_done, set_done, zone_in
 from gleichtakt.providers.ews.wire.folders import read_ids
 from gleichtakt.providers.ews.wire.ids import ItemId, Occurrence
 from gleichtakt.providers.ews.wire.patterns import index_of
@@ -29,6 +29,7 @@ from gleichtakt.providers.protocol import CalendarRef, Etag, Href, IdempotencyKe
 EVERYTHING: Final = ALL | {RECURRENCE}
 KEYS_REMEMBERED: Final = 10_000
 _CROSSING: Final = "ErrorOccurrenceCrossingBoundary"
+_ZONE_REFUSED: Final = "ews.zone_refused"
 #: What a deletion of an occurrence says that is not there any more: it is done.
 _DELETED_BEFORE: Final = frozenset({"ErrorCalendarOccurrenceIsDeletedFromRecurrence", "ErrorItemNotFound"})
 
@@ -40,6 +41,7 @@ class Writer:
         """Write through this session; what was written is read back by the reader."""
         self.session, self.reader = session, reader
         self._tried: dict[str, None] = {}  # keys of creates whose first attempt was ours
+        self._unknown: set[str] = set()  # zones the server does not know by name
 
     # --- create
 
@@ -48,9 +50,13 @@ class Writer:
         if key in self._tried and (made := await self.reader.find(into, key, series.uid)) is not None:
             if made.key == key:
                 return Stored(made.href, made.etag, made.series, made.series.uid)
-            return await self._finish(into, made.href, series, key, await self._draft(into, series), mail)
+            href = made.href
+            return await self._named(into, series, lambda draft: self._finish(into, href, series, key, draft, mail))
         self._remember(key)
-        draft = await self._draft(into, series)
+        return await self._named(into, series, lambda draft: self._make(into, series, key, mark, draft, mail))
+
+    async def _make(self, into: CalendarRef, series: Series, key: IdempotencyKey, mark: Mark, draft: Draft, mail: Mail) -> Stored:
+        """Create, and take back what cannot be made whole."""
         rest = steps(replace(series, exdate=(), overrides=()), series)
         element = items.write_item(series, draft, mark=mark.text, key=key, done="" if rest else key)
         body = requests.create_item([element], self.reader.folder_of(into), mail)
@@ -93,17 +99,30 @@ class Writer:
     ) -> Stored:
         """Change what differs in *fields*: in one step where no single occurrence is concerned."""
         if not base.is_recurring and not new.is_recurring:
-            draft = await self._draft(of, new)
-            changes = (*items.changes(base, new, fields, draft), set_done(key))
-            await self._change(of, [requests.Update(ItemId(href, expect), changes)], mail)
-            with _begun():
-                return await self._stored(of, href)
+            at = ItemId(href, expect)
+            return await self._named(of, new, lambda draft: self._change_single(of, at, base, new, fields, key, draft, mail))
         item = await self.reader.item(of, href)
         if expect and item.change_key != expect:
             raise Conflict("general.stale", Scope.SERIES)
         wanted = merged(item.series, base, new, fields)
-        draft = await self._draft(of, wanted)
-        return await self._change_series(of, item, wanted, key, draft, mail)
+        return await self._named(of, wanted, lambda draft: self._change_series(of, item, wanted, key, draft, mail))
+
+    async def _change_single(
+        self,
+        of: CalendarRef,
+        at: ItemId,
+        base: Series,
+        new: Series,
+        fields: frozenset[str],
+        key: IdempotencyKey,
+        draft: Draft,
+        mail: Mail,
+    ) -> Stored:
+        """Write what differs and the key of the write, in one step."""
+        changes = (*items.changes(base, new, fields, draft), set_done(key))
+        await self._change(of, [requests.Update(at, changes)], mail)
+        with _begun():
+            return await self._stored(of, Href(at.id))
 
     async def _change_series(
         self, of: CalendarRef, item: items.Item, wanted: Series, key: IdempotencyKey, draft: Draft, mail: Mail
@@ -185,12 +204,24 @@ class Writer:
 
     # --- requests
 
+    async def _named(self, of: CalendarRef, series: Series, write: Callable[[Draft], Awaitable[Stored]]) -> Stored:
+        """Write with zones named; where the server does not know one of them, once more with their rules written out."""
+        draft = await self._draft(of, series)
+        try:
+            return await write(draft)
+        except Permanent as refused:
+            zones = {zone_in(point, draft.zone) for event in _events(series) for point in (event.start, event.end)}
+            if refused.code != _ZONE_REFUSED or zones <= draft.defined:
+                raise
+        self._unknown |= zones
+        return await write(replace(draft, defined=frozenset(self._unknown)))
+
     async def _draft(self, of: CalendarRef, series: Series) -> Draft:
-        """Say how to write: in which version, and for days in which zone."""
-        version = (await self.session.version(of.mailbox)).schema
+        """Say how to write: in which version, which zones by their rules, and for days in which zone."""
+        version, defined = (await self.session.version(of.mailbox)).schema, frozenset(self._unknown)
         if all(isinstance(event.start, Zoned) for event in _events(series)):
-            return Draft(version)
-        return Draft(version, zone=await self.reader.zones.of(of.mailbox))
+            return Draft(version, defined=defined)
+        return Draft(version, zone=await self.reader.zones.of(of.mailbox), defined=defined)
 
     async def _change(
         self, of: CalendarRef, updates: Sequence[requests.Update], mail: Mail, *, overwrite: bool = False

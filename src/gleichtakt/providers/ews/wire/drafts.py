@@ -34,12 +34,12 @@ LONGEST_REMINDER: Final = 2_629_800  # minutes: five years
 class Draft:
     """How to write. version: of the request. zone: of days and floating times, which Exchange stores as instants.
 
-    defined: zones travel as definitions, for a server that does not know the name of one.
+    defined: zones that travel as definitions, for a server that does not know them by name.
     """
 
     version: str
     zone: str = "UTC"
-    defined: bool = False
+    defined: frozenset[str] = frozenset()
 
 
 # --- one property at a time ---------------------------------------------------------------------------------------
@@ -114,7 +114,8 @@ def _people(name: str) -> Callable[[Event, Draft], str]:
 def _meeting_zone(event: Event, draft: Draft) -> str:
     if knows(draft.version, "Exchange2010"):
         return ""
-    return write_meeting_zone(_zone_of(event.start, draft), wall_of(event.start).year)
+    tzid = zone_in(event.start, draft.zone)
+    return write_meeting_zone(tzid, wall_of(event.start).year, defined=tzid in draft.defined)
 
 
 def _start_zone(event: Event, draft: Draft) -> str:
@@ -128,17 +129,19 @@ def _end_zone(event: Event, draft: Draft) -> str:
 def _zone(name: str, point: Point, draft: Draft) -> str:
     if not knows(draft.version, "Exchange2010"):
         return ""
-    return write_zone(name, _zone_of(point, draft), wall_of(point).year, defined=draft.defined)
+    tzid = zone_in(point, draft.zone)
+    return write_zone(name, tzid, wall_of(point).year, defined=tzid in draft.defined)
 
 
-def _zone_of(point: Point, draft: Draft) -> str:
-    return point.tzid if isinstance(point, Zoned) else draft.zone
+def zone_in(point: Point, zone: str) -> str:
+    """Give the zone a time is written in. zone: of days and floating times."""
+    return point.tzid if isinstance(point, Zoned) else zone
 
 
 def write_point(point: Point, zone: str) -> str:
     """Give a time with its offset. zone: of days and floating times; a gap or an overlap is read as everywhere else."""
     wall = datetime.combine(point.date, time()) if isinstance(point, Day) else point.wall.replace(microsecond=0)
-    rules = zone_of(point.tzid if isinstance(point, Zoned) else zone)
+    rules = zone_of(zone_in(point, zone))
     ahead = rules.utcoffset(wall) or timedelta()
     if ahead.total_seconds() % 60:  # of before there were zones; an offset has no seconds
         return f"{(wall - ahead).replace(fold=0).isoformat()}Z"

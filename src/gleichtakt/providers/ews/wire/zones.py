@@ -24,6 +24,7 @@ from gleichtakt.providers.ews.wire.times import read_duration, write_duration
 CUSTOM_ID: Final = "tzone://Microsoft/Custom"
 _UTC_IDS: Final = frozenset({"tzone://microsoft/utc", "utc", "coordinated universal time"})
 _FIRST_YEAR: Final = 1970  # where a definition says «from the beginning»
+YEARS_AHEAD: Final = 10  # through which a definition follows a zone whose rules change
 _CODES: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
@@ -221,7 +222,7 @@ def _biased(change: Element | None) -> tuple[timedelta, _Change | None]:
 def write_zone(name: str, tzid: str, year: int, *, defined: bool = False) -> str:
     """Give `StartTimeZone` or its like: by Windows id, or as a definition where there is none or *defined* asks for it.
 
-    year: of the event; a definition holds its changes of the clock, which are exact in that year.
+    year: of the event; a definition holds the changes of the clock in that year and what becomes of them in the years after.
     """
     windows = "" if defined else windows_from_iana(tzid)
     if windows:
@@ -231,19 +232,31 @@ def write_zone(name: str, tzid: str, year: int, *, defined: bool = False) -> str
 
 @lru_cache(maxsize=256)
 def _definition(tzid: str, year: int) -> str:
-    clock = _clock(tzid, year)
-    biases = (clock.winter,) if clock.summer is None else (clock.winter, clock.summer)
+    eras = _eras(tzid, year)
+    offsets = sorted({each for era in eras for each in era.clock.offsets})
+    labels = dict(zip(offsets, ("Standard", "Daylight", *map(str, offsets[2:])), strict=False))
     periods = "".join(
-        f'<t:Period Bias="{write_duration(-each)}" Name="{label}" Id="{label}"/>'
-        for each, label in zip(biases, ("Standard", "Daylight"), strict=False)
+        f'<t:Period Bias="{write_duration(-offset)}" Name="{label}" Id="{label}"/>' for offset, label in labels.items()
     )
-    steps = "".join(_transition(label, change) for label, change in clock.changes)
-    steps = steps or '<t:Transition><t:To Kind="Period">Standard</t:To></t:Transition>'
+    groups = "".join(
+        f'<t:TransitionsGroup Id="{place}">{_group(era.clock, labels)}</t:TransitionsGroup>' for place, era in enumerate(eras)
+    )
+    begins = "".join(
+        f'<t:AbsoluteDateTransition><t:To Kind="Group">{place}</t:To><t:DateTime>{era.since.isoformat()}</t:DateTime>'
+        "</t:AbsoluteDateTransition>"
+        for place, era in enumerate(eras)
+        if place
+    )
     return (
         f'Id="{CUSTOM_ID}" Name={attribute(_label(tzid))}><t:Periods>{periods}</t:Periods>'
-        f'<t:TransitionsGroups><t:TransitionsGroup Id="0">{steps}</t:TransitionsGroup></t:TransitionsGroups>'
-        '<t:Transitions><t:Transition><t:To Kind="Group">0</t:To></t:Transition></t:Transitions>'
+        f"<t:TransitionsGroups>{groups}</t:TransitionsGroups>"
+        f'<t:Transitions><t:Transition><t:To Kind="Group">0</t:To></t:Transition>{begins}</t:Transitions>'
     )
+
+
+def _group(clock: _Clock, labels: Mapping[timedelta, str]) -> str:
+    steps = "".join(_transition(labels[offset], change) for offset, change in clock.changes)
+    return steps or f'<t:Transition><t:To Kind="Period">{labels[clock.winter]}</t:To></t:Transition>'
 
 
 def _label(tzid: str) -> str:
@@ -261,17 +274,17 @@ def _transition(label: str, change: _Change) -> str:
     return f"<t:RecurringDayTransition>{common}{day}</t:RecurringDayTransition>"
 
 
-def write_meeting_zone(tzid: str, year: int) -> str:
-    """Give `MeetingTimeZone`, the form servers of 2007 know."""
-    windows = windows_from_iana(tzid)
+def write_meeting_zone(tzid: str, year: int, *, defined: bool = False) -> str:
+    """Give `MeetingTimeZone`, the form servers of 2007 know; by name or as a definition like `write_zone`."""
+    windows = "" if defined else windows_from_iana(tzid)
     if windows:
         return f"<t:MeetingTimeZone TimeZoneName={attribute(windows)}/>"
     clock = _clock(tzid, year)
     parts = f"<t:BaseOffset>{write_duration(-clock.winter)}</t:BaseOffset>"
-    if clock.summer is not None:
-        saving = {"Standard": timedelta(), "Daylight": clock.winter - clock.summer}
-        moves = dict(clock.changes)
-        parts += "".join(_time_change(label, saving[label], moves[label]) for label in ("Standard", "Daylight"))
+    moves = dict(clock.changes)
+    if clock.summer is not None and moves.keys() == {clock.winter, clock.summer}:
+        both = (("Standard", clock.winter), ("Daylight", clock.summer))
+        parts += "".join(_time_change(label, clock.winter - offset, moves[offset]) for label, offset in both)
     return f"<t:MeetingTimeZone TimeZoneName={attribute(_label(tzid))}>{parts}</t:MeetingTimeZone>"
 
 
@@ -287,24 +300,48 @@ def _time_change(label: str, offset: timedelta, change: _Change) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """A zone's year: its lower offset, its higher one if there are two, and the changes to each."""
+    """A zone's year: its lower offset, its higher one if there are two, and the changes with the offset after each."""
 
     winter: timedelta
     summer: timedelta | None = None
-    changes: tuple[tuple[str, _Change], ...] = ()
+    changes: tuple[tuple[timedelta, _Change], ...] = ()
+
+    @property
+    def offsets(self) -> tuple[timedelta, ...]:
+        """Give every offset it takes."""
+        return self.winter, *(offset for offset, _ in self.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Era:
+    """How a clock goes from a moment on, read on the clock before it."""
+
+    since: datetime
+    clock: _Clock
+
+
+def _eras(tzid: str, year: int) -> list[_Era]:
+    """Follow a zone through the years; one whose government changes the rules begins a new era with them."""
+    found = [_Era(datetime(year, 1, 1), _clock(tzid, year))]  # noqa: DTZ001 - wall clock
+    for each in range(year, year + YEARS_AHEAD):
+        clock = _clock(tzid, each)
+        if clock != found[-1].clock:
+            found.append(_Era(datetime(each, 1, 1), clock))  # noqa: DTZ001 - wall clock
+        if not clock.changes:
+            found += [_Era(wall, _Clock(after)) for wall, after in _changes(tzid, each)]
+    return found
 
 
 def _clock(tzid: str, year: int) -> _Clock:
     """Look at a zone in a year. Two changes are a rule; any other number of them is told as the offset the year begins with."""
-    zone = zone_of(tzid)
-    found = _changes(zone, year)
+    first = _offset(zone_of(tzid), datetime(year, 1, 1, tzinfo=UTC))
+    found = _changes(tzid, year)
     if len(found) != 2:
-        return _Clock(_offset(zone, datetime(year, 1, 1, tzinfo=UTC)))
-    winter, summer = sorted({after for _, after in found} | {_offset(zone, datetime(year, 1, 1, tzinfo=UTC))})[:2]
-    later = _changes(zone, year + 1), _changes(zone, year + 2), _changes(zone, year + 3)
+        return _Clock(first)
+    winter, summer = sorted({after for _, after in found} | {first})[:2]
+    later = _changes(tzid, year + 1), _changes(tzid, year + 2), _changes(tzid, year + 3)
     walls = [[wall, *(each[place][0] for each in later if len(each) == 2)] for place, (wall, _) in enumerate(found)]
-    labels = ["Standard" if after == winter else "Daylight" for _, after in found]
-    return _Clock(winter, summer, tuple((label, _fitted(each)) for label, each in zip(labels, walls, strict=True)))
+    return _Clock(winter, summer, tuple((after, _fitted(each)) for (_, after), each in zip(found, walls, strict=True)))
 
 
 def _fitted(walls: list[datetime]) -> _Change:
@@ -322,16 +359,17 @@ def _offset(zone: tzinfo, moment: datetime) -> timedelta:
     return moment.astimezone(zone).utcoffset() or timedelta()
 
 
-def _changes(zone: tzinfo, year: int) -> list[tuple[datetime, timedelta]]:
+@lru_cache(maxsize=4096)
+def _changes(tzid: str, year: int) -> tuple[tuple[datetime, timedelta], ...]:
     """Give the changes of the clock in a year: the reading before each, and the offset after it."""
-    first = datetime(year, 1, 1, tzinfo=UTC)
+    zone, first = zone_of(tzid), datetime(year, 1, 1, tzinfo=UTC)
     days = [first + timedelta(days=day) for day in range((datetime(year + 1, 1, 1, tzinfo=UTC) - first).days + 1)]
     found = []
     for low, high in pairwise(days):
         if _offset(zone, low) != _offset(zone, high):
             at, before = _moment(zone, low, high), _offset(zone, low)
             found.append(((at + before).replace(tzinfo=None), _offset(zone, high)))
-    return found
+    return tuple(found)
 
 
 def _moment(zone: tzinfo, low: datetime, high: datetime) -> datetime:
