@@ -205,7 +205,7 @@ def doctor(
     connection: Annotated[
         str | None, typer.Argument(metavar="CONNECTION", show_default=False, help=either("Kennung oder Name.", "Its id or name."))
     ] = None,
-    provider: Annotated[str, typer.Option("--provider", metavar="NAME", help="caldav, feed, …")] = "",
+    provider: Annotated[str, typer.Option("--provider", metavar="NAME", help="caldav, ews, feed, …")] = "",
     server: Annotated[
         str, typer.Option("--server", metavar="URL", help=either("Adresse des Servers.", "Address of the server."))
     ] = "",
@@ -218,6 +218,24 @@ def doctor(
             envvar="GLEICHTAKT_DOCTOR_PASSWORD",
             help=either("Passwort; besser über die Umgebung.", "Password; better given through the environment."),
             show_default=False,
+        ),
+    ] = "",
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method", metavar="NAME", help=either("Anmeldeverfahren: ntlm, basic, …", "Way to sign in: ntlm, basic, …")
+        ),
+    ] = "",
+    access: Annotated[
+        str,
+        typer.Option("--access", metavar="WAY", help="own, delegate, impersonation"),
+    ] = "own",
+    autodiscover_address: Annotated[
+        str,
+        typer.Option(
+            "--autodiscover-address",
+            metavar="ADDRESS",
+            help=either("Adresse, zu der der Server gesucht wird.", "Address whose server is looked up."),
         ),
     ] = "",
     mailbox: Annotated[str, typer.Option("--mailbox", metavar="NAME", help=either("Postfach.", "Mailbox."))] = "",
@@ -247,7 +265,22 @@ def doctor(
 
     if bool(connection) == bool(provider):
         wrong_use("Eine Verbindung oder --provider und --server angeben.", "Give a connection, or --provider and --server.")
-    given = doctoring.Given(provider, server, username, password, mailbox, calendar, ca_file, pin, allow_insecure)
+    if access not in ("own", "delegate", "impersonation"):
+        wrong_use("--access ist own, delegate oder impersonation.", "--access is own, delegate or impersonation.")
+    given = doctoring.Given(
+        provider,
+        server,
+        username,
+        password,
+        mailbox,
+        calendar,
+        ca_file,
+        pin,
+        allow_insecure,
+        method=method,
+        access=access,
+        autodiscover_address=autodiscover_address,
+    )
     _end(command(lambda settings: doctoring.doctor(settings, connection or "", given, as_json=as_json), as_json=as_json))
 
 

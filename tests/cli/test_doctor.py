@@ -11,6 +11,7 @@ import pytest
 from tests.certificates import certificate, oldest_server
 from tests.cli.shell import Ended, Run, shell
 from tests.contract.samples import meeting
+from tests.exchange_world import SERVICE, SERVICE_PASSWORD, exchange_world
 from tests.feed_world import item_of
 
 from gleichtakt.simulators import feed as feed_simulator
@@ -160,3 +161,29 @@ async def test_a_feed_is_looked_at_from_its_name_to_its_content(run: Run) -> Non
         gone = (*described[:4], running.address("holidays").replace("holidays", "nowhere"), "--json")
         missing = failed(await run(*gone, GLEICHTAKT_ALLOW_PRIVATE_HOSTS="127.0.0.1"))
         assert (missing["name"], missing["code"]) == ("download", "feed.gone")
+
+
+async def test_an_exchange_server_is_examined_by_the_sign_in_and_the_access_that_are_named(run: Run) -> None:
+    async with exchange_world("anna") as world:
+        described = (
+            "doctor",
+            "--provider",
+            "ews",
+            "--server",
+            world.url,
+            "--username",
+            SERVICE,
+            "--mailbox",
+            "anna@firm.example",
+        )
+        ended = await run(*described, "--access", "impersonation", "--json", GLEICHTAKT_DOCTOR_PASSWORD=SERVICE_PASSWORD)
+        assert ended.json["result"] == "pass"
+        facts = {check["name"]: check["facts"] for check in ended.json["checks"]}
+        assert (facts["login"]["method"], facts["mailbox"]["access"]) == ("ntlm", "impersonation")
+        refused = failed(await run(*described, "--method", "basic", "--json", GLEICHTAKT_DOCTOR_PASSWORD=SERVICE_PASSWORD))
+        assert (refused["name"], refused["code"]) == ("methods", "ews.method_not_offered")
+        unknown = await run(*described, "--method", "digest")
+        assert unknown.status == 1
+        assert "ntlm, negotiate, basic" in unknown.err
+        misused = await run(*described, "--access", "anyone")
+        assert misused.status == 2

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gleichtakt.commands.opening import opened
 from gleichtakt.commands.telling import DONE, PROBLEMS, either, language_here, paint, say, say_json, tell
 from gleichtakt.errors import Language, Permanent, Scope, cause, remedy
+from gleichtakt.onboarding.directory import methods
 from gleichtakt.onboarding.doctor import examine, look, name_of, report_of, worst
 from gleichtakt.providers.protocol import CalendarRef, Check, Login, Secret
 from gleichtakt.providers.registry import connect, provider_names
@@ -44,12 +45,27 @@ FACTS: Mapping[str, Mapping[Language, str]] = {
     "sends_invitations": {"de": "verschickt Einladungen", "en": "sends invitations"},
     "schedule_agent": {"de": "lässt sich das ausreden", "en": "leaves that to us when told"},
     "offered": {"de": "angeboten", "en": "offered"},
+    "url": {"de": "Adresse", "en": "address"},
+    "by": {"de": "bekannt durch", "en": "known by"},
+    "method": {"de": "Verfahren", "en": "method"},
+    "access": {"de": "Zugriff", "en": "access"},
+    "extended_protection": {"de": "Kanalbindung", "en": "channel binding"},
+    "state": {"de": "Stand", "en": "state"},
 }
 VALUES: Mapping[str, Mapping[Language, str]] = {
     "yes": {"de": "ja", "en": "yes"},
     "no": {"de": "nein", "en": "no"},
     "honoured": {"de": "ja", "en": "yes"},
     "ignored": {"de": "nein", "en": "no"},
+    "required": {"de": "verlangt", "en": "required"},
+    "not required": {"de": "nicht verlangt", "en": "not required"},
+    "connection": {"de": "die Verbindung", "en": "the connection"},
+    "impersonation": {"de": "im Namen der Person", "en": "impersonation"},
+    "delegate": {"de": "Stellvertretung", "en": "delegate"},
+    "own": {"de": "eigenes Postfach", "en": "own mailbox"},
+    "disabled": {"de": "aus", "en": "off"},
+    "enabled": {"de": "an", "en": "on"},
+    "scheduled": {"de": "geplant", "en": "scheduled"},
 }
 
 
@@ -66,6 +82,9 @@ class Given:
     ca_file: Path | None
     pin: str
     allow_insecure: bool
+    method: str = ""
+    access: str = "own"
+    autodiscover_address: str = ""
 
     @property
     def place(self) -> CalendarRef | None:
@@ -77,11 +96,17 @@ class Given:
         if self.provider not in provider_names():
             known = ", ".join(provider_names())
             raise Permanent("command.no_such_provider", Scope.ACCOUNT, name=self.provider, known=known)
-        auth: dict[str, str | Secret] = {"method": "basic" if self.username else "none", "username": self.username}
+        ways = methods(self.provider)
+        if self.method and self.method not in ways:
+            raise Permanent("command.no_such_method", Scope.ACCOUNT, name=self.method, known=", ".join(ways))
+        usual = ways[0] if self.username else "none"
+        auth: dict[str, str | Secret] = {"method": self.method or usual, "username": self.username}
         return Login(
             self.provider,
             self.server,
             {**auth, "password": Secret(self.password)},
+            access=self.access,
+            autodiscover_address=self.autodiscover_address,
             ca_pem=_pem(self.ca_file),
             pin_sha256=self.pin,
             allow_insecure=self.allow_insecure,

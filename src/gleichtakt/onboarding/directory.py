@@ -20,7 +20,7 @@ from gleichtakt.store.connections import connections
 from gleichtakt.store.database import Database
 from gleichtakt.store.secrets import SecretBox
 
-__all__ = ["Calendar", "CalendarRef", "calendars", "has_directory", "need_directory", "providers"]
+__all__ = ["Calendar", "CalendarRef", "calendars", "has_directory", "methods", "need_directory", "providers"]
 
 PATIENCE_SECONDS = 30.0
 
@@ -33,6 +33,11 @@ def providers() -> Sequence[str]:
 def has_directory(provider: str, options: Mapping[str, str] | None = None) -> bool:
     """Say whether people can be matched through the system's own directory."""
     return Ability.DIRECTORY in abilities_of(provider, options).can
+
+
+def methods(provider: str, options: Mapping[str, str] | None = None) -> Sequence[str]:
+    """Give the ways to sign in at a calendar system, the usual one first."""
+    return abilities_of(provider, options).methods
 
 
 def need_directory(provider: str, options: Mapping[str, str] | None = None) -> None:

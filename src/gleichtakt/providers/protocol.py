@@ -69,6 +69,7 @@ class Abilities:
     first_year: int = 1
     last_year: int = 9999
     max_in_flight: int = 1  # parallel requests one mailbox bears
+    methods: tuple[str, ...] = ("basic", "digest", "bearer", "none")  # of signing in, the usual one first
     marks_end: bool = False  # a write takes several requests; the last one leaves its key, so `Seen.key` tells that it is through
 
 

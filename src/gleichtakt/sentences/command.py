@@ -69,6 +69,12 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="Known are {known}.",
         remedy_de="Bekannt sind {known}.",
     ),
+    "command.no_such_method": sentence(
+        en="This calendar system knows no sign-in method «{name}».",
+        de="Dieses Kalendersystem kennt kein Anmeldeverfahren «{name}».",
+        remedy_en="Known are {known}.",
+        remedy_de="Bekannt sind {known}.",
+    ),
     "command.no_server": sentence(
         en="No CalDAV server is installed for the demo.",
         de="Für die Vorführung ist kein CalDAV-Server eingerichtet.",

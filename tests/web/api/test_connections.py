@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from tests.exchange_world import SERVICE, SERVICE_PASSWORD, exchange_world
 from tests.web.api.conftest import Caller
 
 from gleichtakt.store.database import Database
@@ -15,6 +16,12 @@ CALDAV = {
     "name": "Company",
     "url": "https://dav.example.org/",
     "auth": {"method": "basic", "username": "sync", "password": "s3cret-word"},
+}
+
+EWS: dict[str, Any] = {
+    "provider": "ews",
+    "autodiscover_address": "anna@firm.example",
+    "auth": {"username": "FIRM\\svc-sync", "password": "s3cret-word"},
 }
 
 
@@ -114,3 +121,35 @@ async def test_a_link_ties_each_calendar_once(api: Caller, anna: dict[str, Any],
     assert (await api("PATCH", f"/links/{link['id']}", {"calendar": link["calendar"]})).status_code == 200
     assert (await api.refused("POST", f"/links/{other['id']}/sync")).code == "web.link_resting"
     assert len(await api.items(f"/links?resource_id={anna['id']}&connection_id={link['connection_id']}&state=new")) == 2
+
+
+async def test_exchange_takes_its_own_ways_of_signing_in_and_of_access(api: Caller) -> None:
+    for method in ("ntlm", "negotiate", "basic", "bearer", "oauth_app"):
+        for access in ("impersonation", "delegate", "own"):
+            made = await api.made("/connections", **{**EWS, "auth": {**EWS["auth"], "method": method}, "access": access})
+            assert made["auth"] == {"method": method, "username": "FIRM\\svc-sync", "password": "•••"}
+            assert (made["access"], made["autodiscover_address"]) == (access, "anna@firm.example")
+
+
+async def test_exchange_is_signed_in_to_by_ntlm_unless_told_otherwise_and_never_by_digest(api: Caller) -> None:
+    made = await api.made("/connections", **EWS)
+    assert made["auth"]["method"] == "ntlm"
+    for verb, path, body in (
+        ("POST", "/connections", {**EWS, "auth": {"method": "digest"}}),
+        ("PATCH", f"/connections/{made['id']}", {"auth": {"method": "digest"}}),
+    ):
+        refused = await api.refused(verb, path, body)
+        assert (refused.status, refused.place) == (422, "auth.method")
+
+
+async def test_an_exchange_server_is_examined_and_its_calendars_are_listed(api: Caller) -> None:
+    async with exchange_world("anna") as world:
+        world.mailbox("anna").add_folder("Urlaub")
+        auth = {"username": SERVICE, "password": SERVICE_PASSWORD}
+        made = await api.made("/connections", provider="ews", url=world.url, auth=auth, access="impersonation")
+        path = f"/connections/{made['id']}"
+        report = (await api("POST", f"{path}/doctor", {"mailbox": "anna@firm.example"})).json()
+        assert report["result"] == "pass"
+        assert {check["name"] for check in report["checks"]} >= {"methods", "login", "mailbox", "out_of_office", "streaming"}
+        listed = (await api("GET", f"{path}/calendars?mailbox=anna@firm.example")).json()["items"]
+        assert [(one["name"], one["is_default"]) for one in listed] == [("Calendar", True), ("Urlaub", False)]

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.errors import Permanent, Scope
 from gleichtakt.onboarding.configuration.document import Faults, Wanted
+from gleichtakt.onboarding.directory import methods
 from gleichtakt.store import audit, connections, levels, links, organizations, resources, webhooks
 from gleichtakt.store.connections import MASK, SHOWN
 from gleichtakt.store.database import Database
@@ -195,6 +196,8 @@ class _Work:
         values = given
         if auth is not None and "method" in auth:
             values["auth_method"] = auth["method"]
+        elif auth and found is None:
+            values["auth_method"] = methods(values["provider"])[0]
         now = await connections.secrets_of(self.connection, self.box, found.id) if found is not None else {}
         whole = self.opened(wanted, auth or {}, now)
         if found is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from gleichtakt.providers.ews.client import Client
+from gleichtakt.providers.ews.signin import METHODS
 from gleichtakt.providers.protocol import Abilities, Ability, Recurrence
 
 
@@ -46,5 +47,6 @@ class EWS(Client):
         first_year=1601,
         last_year=4500,
         max_in_flight=3,
+        methods=METHODS,
         marks_end=True,
     )

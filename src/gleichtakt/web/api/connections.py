@@ -38,7 +38,6 @@ from gleichtakt.web.api.forms import NO_NUL, Address, Cursor, ExternalId, Limit,
 from gleichtakt.web.api.words import Words, words
 from gleichtakt.web.problems import Unconfirmed, invalid
 
-METHODS = ("none", "basic", "digest", "bearer", "ntlm", "negotiate", "oauth_app", "oauth_user", "service_account")
 Access = Literal["own", "delegate", "impersonation"]
 AuthValue = Annotated[str, Meta(max_length=100_000, pattern=NO_NUL)]
 
@@ -186,12 +185,12 @@ def view_of(row: Connection, spoken: Language) -> ConnectionView:
     )
 
 
-def _login(auth: Mapping[str, str | None]) -> tuple[dict[str, str], dict[str, str | None]]:
+def _login(auth: Mapping[str, str | None], provider: str) -> tuple[dict[str, str], dict[str, str | None]]:
     """Part the method from the rest of a login."""
     rest = dict(auth)
     method = rest.pop("method", None)
-    if "method" in auth and method not in METHODS:
-        raise invalid("auth.method", f"expected one of {', '.join(METHODS)}")
+    if "method" in auth and method not in directory.methods(provider):
+        raise invalid("auth.method", f"expected one of {', '.join(directory.methods(provider))}")
     return ({"auth_method": method} if method is not None else {}), rest
 
 
@@ -233,9 +232,9 @@ async def create_connection(request: Ask, data: JSONBody[NewConnection]) -> Resp
     if data.provider not in directory.providers():
         raise invalid("provider", f"expected one of {', '.join(directory.providers())}")
     values = _checked(given(data))
-    method, auth = _login(values.pop("auth"))
+    method, auth = _login(values.pop("auth"), data.provider)
     if not method:
-        method = {"auth_method": "basic" if auth else "none"}
+        method = {"auth_method": directory.methods(data.provider)[0] if auth else "none"}
     async with acting(request) as deed:
         row = {**values, **method, "organization_id": deed.organization_id}
         secret = {name: value for name, value in auth.items() if value is not None}
@@ -267,7 +266,7 @@ async def change_connection(
             raise invalid("provider", "cannot change; make another connection")
         auth = values.pop("auth", None)
         if auth is not None:
-            method, auth = _login(auth)
+            method, auth = _login(auth, before.provider)
             values |= method
         after = await store.change(
             deed.connection, services(request).box, deed.organization_id, connection_id, values, auth, expected(request)
