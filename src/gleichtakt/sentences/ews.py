@@ -122,12 +122,12 @@ SENTENCES: dict[str, Sentence] = {
         remedy_de="Diese in der Verknüpfung verwenden: `Get-Mailbox ADRESSE | fl PrimarySmtpAddress`.",
     ),
     "ews.mailbox_disabled": sentence(
-        en="This mailbox is disabled at {host}.",
-        de="Dieses Postfach ist bei {host} abgeschaltet.",
-        remedy_en="Enable the account again or pause the link; nothing is deleted meanwhile, and it is looked at again by"
-        " itself.",
-        remedy_de="Das Konto wieder einschalten oder die Verknüpfung anhalten; solange wird nichts gelöscht und von"
-        " selbst wieder nachgesehen.",
+        en="This mailbox is disabled at {host}, or has no licence any more.",
+        de="Dieses Postfach ist bei {host} abgeschaltet oder hat keine Lizenz mehr.",
+        remedy_en="Enable the account again or give it back its licence; where the person has left, pause the link. Nothing is"
+        " deleted meanwhile, and it is looked at again by itself.",
+        remedy_de="Das Konto wieder einschalten oder ihm die Lizenz zurückgeben; ist die Person ausgeschieden, die Verknüpfung"
+        " anhalten. Solange wird nichts gelöscht und von selbst wieder nachgesehen.",
     ),
     "ews.mailbox_away": sentence(
         en="{host} cannot reach this mailbox at the moment ({reason}).",

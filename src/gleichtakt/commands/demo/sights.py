@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gleichtakt.commands.demo.exchange_server import SERVICE, VERSION, Exchange
 from gleichtakt.commands.demo.story import PAUSE_SECONDS, REST_MINUTES, Story
 from gleichtakt.commands.serving import Served
 from gleichtakt.commands.telling import either
+from gleichtakt.model.point import wall_of
 from gleichtakt.onboarding.first_start import first_credentials
 
 
@@ -104,11 +106,15 @@ def _unwell(url: str, story: Story) -> Sequence[str]:
 
 def _in_step(url: str, story: Story) -> Sequence[str]:
     """Tell what is well although it is not easy."""
-    jour_fixe, workshop, room = (
-        f"    {url}/resources/{story.resources[one.id]}" for one in (firm.HOSTS_JOUR_FIXE, firm.LEADS_WORKSHOP, firm.SHARED)
-    )
     change = firm.clock_change(story.days[0])
     guest = firm.HOSTS_JOUR_FIXE.name
+
+    def week(one: firm.One, day: date) -> str:
+        return f"    {url}/resources/{story.resources[one.id]}?week={day:%G-W%V}"
+
+    jour_fixe = week(firm.HOSTS_JOUR_FIXE, change)
+    workshop = week(firm.LEADS_WORKSHOP, wall_of(firm.workshop_round(story.days).overrides[0].event.start).date())
+    room = week(firm.SHARED, story.days[1])
     return (
         either(
             f"  Der Jour fixe von {guest} bleibt über die Zeitumstellung ({change:%d.%m.%Y}) um neun.",

@@ -131,12 +131,12 @@ class Story:
         """Exchange asks us to leave one mailbox alone for a while; what is booked meanwhile waits."""
         await self.exchange.throttle(firm.THROTTLED.address, REST_MINUTES * 60)
         await self._book(firm.THROTTLED)
-        await self._sync(self.links[firm.THROTTLED.id, firm.EXCHANGE])
+        await self._until_it_stands(self.links[firm.THROTTLED.id, firm.EXCHANGE])
 
     async def _remove_licence(self) -> None:
         """One mailbox loses its licence; its link stands still and says why."""
         await self.exchange.remove_licence(firm.UNLICENSED.address)
-        await self._sync(self.links[firm.UNLICENSED.id, firm.EXCHANGE])
+        await self._until_it_stands(self.links[firm.UNLICENSED.id, firm.EXCHANGE])
 
     async def _argue(self, booking: tuple[str, Series, dict[str, Any]]) -> None:
         """One booking gets another title on both sides between two passes; its link asks a person who is right."""
@@ -180,6 +180,15 @@ class Story:
         """Let a pass be made now and give how it ended."""
         ended: dict[str, Any] = await self._call("POST", f"/api/v1/links/{link}/sync?wait={WAIT_SECONDS}")
         return ended
+
+    async def _until_it_stands(self, link: str) -> None:
+        """Let a pass be made now and wait for what it meets; a run over a mailbox that is to rest would wait as well."""
+        await self._call("POST", f"/api/v1/links/{link}/sync")
+        for _ in range(WAIT_SECONDS * 10):
+            if (await self._call("GET", f"/api/v1/links/{link}"))["health"]["problem"] is not None:
+                return
+            await asyncio.sleep(0.1)
+        raise RuntimeError(f"nothing stopped the link {link}")
 
     async def _sync_all(self) -> None:
         ended = await asyncio.gather(*map(self._sync, self.links.values()))
