@@ -166,6 +166,14 @@ def is_uid_conflict(answer: Answer, conditions: frozenset[str]) -> bool:
     return answer.status in {400, 403, 409, 412} and "no-uid-conflict" in conditions
 
 
+def holds_its_own_text(answer: Answer) -> bool:
+    """Say whether a server that stored an object in a place of its own is to be asked what it made of it.
+
+    DavMail gives a strong etag although Exchange holds something else (against RFC 4791 §5.3.4), and says where that is.
+    """
+    return "Location" in answer.headers
+
+
 def refusal_of(answer: Answer, conditions: frozenset[str], *, creating: bool) -> Trouble:
     """Classify the refusal of a write."""
     for name in sorted(conditions & CONDITIONS.keys()):

@@ -228,7 +228,8 @@ class Server:
         if old is None and simulator.habits.renames:
             name = f"renamed-{len(folder.log)}.ics"
         thing = simulator.put(folder, name, body.decode("utf-8", "replace"))
-        headers = {"ETag": simulator.etag(thing)} if simulator.habits.put_etag and thing.is_as_sent else {}
+        tells = simulator.habits.put_etag and (thing.is_as_sent or simulator.habits.always_etag)
+        headers = {"ETag": simulator.etag(thing)} if tells else {}
         if simulator.habits.renames:
             headers["Location"] = folder.path + name
         return web.Response(status=204 if old else 201, headers=headers)

@@ -33,13 +33,14 @@ class Refused(Exception):
 class Habits:
     """How this server behaves; each a way some real server does.
 
-    sync: offers sync-collection. ctag: gives a getctag. put_etag: answers a PUT with the etag. weak: gives weak etags
-    and compares strongly. unique_uids: refuses a UID twice in a calendar. rewrites: stores texts trimmed. strips:
-    properties it drops. page: cuts a sync answer after so many (507). sync_depth: the Depth it wants on
-    sync-collection. schedules: sends invitations; honours_agent: unless SCHEDULE-AGENT says otherwise. sign_in: none,
-    basic, digest or bearer. most_bytes: of one object. renames: chooses object names itself. tells_rights: answers
-    current-user-privilege-set. tells_default: names a default calendar. multiget: offers it. compares: answers
-    sync-collection by comparing two states, so that what came and went in between is not named.
+    sync: offers sync-collection. ctag: gives a getctag. put_etag: answers a PUT with the etag. always_etag: that too
+    where it stores something else. weak: gives weak etags and compares strongly. unique_uids: refuses a UID twice in a
+    calendar. rewrites: stores texts trimmed. strips: properties it drops. page: cuts a sync answer after so many (507).
+    sync_depth: the Depth it wants on sync-collection. schedules: sends invitations; honours_agent: unless
+    SCHEDULE-AGENT says otherwise. sign_in: none, basic, digest or bearer. most_bytes: of one object. renames: chooses
+    object names itself. tells_rights: answers current-user-privilege-set. tells_default: names a default calendar.
+    multiget: offers it. compares: answers sync-collection by comparing two states, so that what came and went in
+    between is not named.
     """
 
     sync: bool = True
@@ -56,6 +57,7 @@ class Habits:
     sign_in: str = "basic"
     most_bytes: int = 20_000_000
     renames: bool = False
+    always_etag: bool = False
     tells_rights: bool = True
     tells_default: bool = True
     multiget: bool = True
