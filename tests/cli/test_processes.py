@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -22,6 +23,7 @@ from tests.waiting import eventually
 from gleichtakt.store.database import Database
 
 READY_SECONDS = 120
+DOCUMENTS = Path(__file__).resolve().parents[2] / "docs" / "operations"
 
 
 @asynccontextmanager
@@ -115,6 +117,37 @@ async def test_a_simulator_answers_under_its_control_address(environment: dict[s
             assert answer.status == 200
 
 
+def instructions(document: str) -> list[tuple[str, str]]:
+    """Give what a document tells to send to a control interface: the name of the thing, and what is posted, if anything."""
+    written = (DOCUMENTS / document).read_text(encoding="utf-8")
+    return re.findall(r"^curl \S*?/(\w+)(?: -d '(.*)')?(?:\s+#.*)?$", written, re.MULTILINE)
+
+
+async def follow(control: str, document: str) -> list[Any]:
+    """Do what a document tells, and give the answers."""
+    answers = []
+    async with aiohttp.ClientSession(control) as session:
+        for what, body in instructions(document):
+            async with session.request("POST" if body else "GET", what, data=body or None) as answer:
+                assert answer.status == 200, f"{what} {body}: {await answer.text()}"
+                answers.append(await answer.json())
+    return answers
+
+
+async def test_the_example_for_another_client_works_as_it_is_written(environment: dict[str, str]) -> None:
+    document = (DOCUMENTS / "simulate-exchange.md").read_text(encoding="utf-8")
+    example = document.partition("```python\n")[2].partition("```")[0]
+    async with process(environment, "simulate", "ews") as told:
+        fault, ledger, outbox = await follow(told["control"], "simulate-exchange.md")
+        assert (fault["do"], ledger["entries"], outbox) == ("fault", [], [])
+        async with aiohttp.ClientSession(told["control"]) as session:
+            await session.delete("faults")
+        written = example.replace("http://127.0.0.1:8090/EWS/Exchange.asmx", told["url"])
+        started = await asyncio.create_subprocess_exec(sys.executable, "-c", written, stdout=asyncio.subprocess.PIPE)
+        out, _ = await asyncio.wait_for(started.communicate(), READY_SECONDS)
+    assert (started.returncode, out.decode()) == (0, "2026-11-23 08:00:00+00:00 Interview\n")
+
+
 async def told_by(environment: Mapping[str, str], *words: str) -> Any:
     """Give what another process of the same installation says as JSON."""
     started = await asyncio.create_subprocess_exec(
@@ -173,6 +206,8 @@ async def test_the_demo_shows_a_firm_with_something_to_decide(environment: dict[
 
             assert {one["title"] for one in await events("hafenblick")} == {"Budgetrunde", "Teamrunde Beratung"}
             assert await _in_room_at_exchange(told) == await _in_room_at_radicale(told) == {"Budgetrunde", "Teamrunde Beratung"}
+            *_, outbox = await follow(told["simulators"]["ews"]["control"], "demo.md")
+            assert {mail["subject"] for mail in outbox} == {"Budgetrunde"}
         there = await told_by({**environment, "GLEICHTAKT_DATA_DIR": told["data_dir"]}, "status")
         assert there["worker"] is True
         waiting = [(len(link["holds"]), len(link["conflicts"])) for link in there["links"]]

@@ -7,6 +7,8 @@ programs.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, Self
@@ -142,14 +144,13 @@ class Story:
         """One booking gets another title on both sides between two passes; its link asks a person who is right."""
         external_id, series, made = booking
         link, user = self.links[firm.ARGUES.id, firm.RADICALE], firm.ARGUES.id
-        await self._call("POST", f"/api/v1/links/{link}/pause")
-        title = series.event.title
-        path = await self._path_of(user, title)
-        await self.radicale.replace_text(user, path, title, f"{title} (bitte 10 Minuten früher)")
-        document = firm.body_of(series, external_id) | {"title": f"{title} (Stammkunde)"}
-        address = f"/api/v1/resources/{self.resources[user]}/events/{made['id']}"
-        await self._call("PUT", address, document)
-        await self._call("POST", f"/api/v1/links/{link}/resume")
+        async with self._pausing(link):
+            title = series.event.title
+            path = await self._path_of(user, title)
+            await self.radicale.replace_text(user, path, title, f"{title} (bitte 10 Minuten früher)")
+            document = firm.body_of(series, external_id) | {"title": f"{title} (Stammkunde)"}
+            address = f"/api/v1/resources/{self.resources[user]}/events/{made['id']}"
+            await self._call("PUT", address, document)
         await self._sync(link)
 
     async def _path_of(self, user: str, title: str) -> str:
@@ -160,9 +161,11 @@ class Story:
 
     async def _empty_laboratory(self) -> None:
         """Most of a room's calendar is deleted there by mistake; our side holds the deletion until a person looks."""
-        for name, _ in firm.laboratory_slots(self.days)[:9]:
-            await self.radicale.delete(firm.LABORATORY.id, name)
-        await self._sync(self.links[firm.LABORATORY.id, firm.RADICALE])
+        link = self.links[firm.LABORATORY.id, firm.RADICALE]
+        async with self._pausing(link):
+            for name, _ in firm.laboratory_slots(self.days)[:9]:
+                await self.radicale.delete(firm.LABORATORY.id, name)
+        await self._sync(link)
 
     # --- steps ---------------------------------------------------------------------------------------------------
 
@@ -175,6 +178,13 @@ class Story:
         address = f"/api/v1/resources/{self.resources[one.id]}/events"
         made: dict[str, Any] = await self._call("POST", address, firm.body_of(series, external_id), key=external_id)
         return made
+
+    @asynccontextmanager
+    async def _pausing(self, link: str) -> AsyncIterator[None]:
+        """Let a link rest, so that what happens in the block is seen at once."""
+        await self._call("POST", f"/api/v1/links/{link}/pause")
+        yield
+        await self._call("POST", f"/api/v1/links/{link}/resume")
 
     async def _sync(self, link: str) -> dict[str, Any]:
         """Let a pass be made now and give how it ended."""
