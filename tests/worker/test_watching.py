@@ -13,7 +13,7 @@ from tests.waiting import eventually
 
 from gleichtakt.errors import Permanent, Scope, Throttled, Transient
 from gleichtakt.simulators.memory import Fault
-from gleichtakt.store import connections, watches
+from gleichtakt.store import changes, connections, watches
 from gleichtakt.store.database import Database
 from gleichtakt.store.passes import SAFETY_SECONDS
 from gleichtakt.worker.watch_freshness import watch_freshness
@@ -49,6 +49,18 @@ async def test_a_change_of_ours_goes_out_at_once_although_the_clock_is_slow(worl
         await is_notified(world)
         await world.put(meeting("Made here"))
         await eventually(lambda: _is(tie.titles, ["Made here"]))
+
+
+async def test_whoever_reads_the_changes_is_told_of_an_event_at_once(world: Engine) -> None:
+    tie = await world.tie(inbound_detail="full")
+    await world.sync()
+    async with world.database.listen(changes.CHANNEL) as wakes:
+        await wakes.wait(0.01)
+        await world.put(meeting("Made here"))
+        assert await wakes.wait(10)
+        tie.add(meeting("Made there"))
+        await world.sync()
+        assert await wakes.wait(10)
 
 
 async def _is(found: list[str], wanted: list[str]) -> bool:

@@ -24,8 +24,8 @@ from gleichtakt.model.event import Override, Sensitivity, Series, Status
 from gleichtakt.model.point import Day, Timespan
 from gleichtakt.model.recurrence import bounds, expand, slot_key
 from gleichtakt.model.zones import zone_of
-from gleichtakt.store import lanes
-from gleichtakt.store.database import new_id
+from gleichtakt.store import changes, lanes
+from gleichtakt.store.database import new_id, wake_after_commit
 
 OCCURRENCES_BACK = timedelta(days=31)
 OCCURRENCES_AHEAD = timedelta(days=366)
@@ -259,6 +259,7 @@ async def write(connection: AsyncConnection, home: Home, writes: Sequence[Write]
     await connection.execute(
         _CHANGES, {"organization_id": home.organization_id, "resource_id": home.resource_id, "ids": ids, "types": types}
     )
+    wake_after_commit(connection, changes.CHANNEL)
     await touch(connection, home.resource_id, ids, except_link=writes[0].link_id)
     return written
 
