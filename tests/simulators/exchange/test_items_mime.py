@@ -406,3 +406,20 @@ def test_a_folder_tells_when_anything_in_it_changed() -> None:
     office.simulator.clock.frozen_at = datetime(2026, 3, 2, tzinfo=UTC)
     office.delete(ident)
     assert texts(office.ask(ask), "Value")[0] == "2026-03-02T00:00:00Z"
+
+
+def test_series_are_found_by_their_flag_and_single_items_by_their_time() -> None:
+    """As gateways list a calendar: all series, and of the single items those of a stretch of time."""
+    office = Office()
+    office.create(weekly())
+    for day in ("01", "12"):
+        office.create(timed(f"2026-03-{day}T09:00:00Z", f"2026-03-{day}T10:00:00Z", f"<t:Subject>On {day}</t:Subject>"))
+    flag = named("Appointment", 0x8223, "Boolean")
+
+    def equals(path: str, value: str, name: str = "IsEqualTo") -> str:
+        return f'<t:{name}>{path}<t:FieldURIOrConstant><t:Constant Value="{value}"/></t:FieldURIOrConstant></t:{name}>'
+
+    late = equals('<t:FieldURI FieldURI="calendar:Start"/>', "2026-03-10T00:00:00Z", "IsGreaterThanOrEqualTo")
+    either = f"<t:Or>{equals(flag, 'true')}<t:And>{equals(flag, 'false')}{late}</t:And></t:Or>"
+    found = office.find(f"<m:Restriction>{either}</m:Restriction>", more='<t:FieldURI FieldURI="item:Subject"/>')
+    assert sorted(texts(found, "Subject")) == ["On 12", "Weekly plan"]
