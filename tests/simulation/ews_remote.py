@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC
+from functools import cache
 from uuid import UUID
 
 from tests.caldav_world import MAILBOX
-from tests.engine import Engine
+from tests.engine import ZONE, Engine
 from tests.ews_world import OPTIONS, Person
 
-from gleichtakt.model.event import Event, Series, Status
+from gleichtakt.model.event import Event, Override, Series, Status
 from gleichtakt.model.event import Person as Somebody
 from gleichtakt.model.exchange_pattern import Grade, NotExpressible, grade, to_pattern, to_rule
-from gleichtakt.model.point import Point, Timespan, Zoned, instant, shifted, wall_of
-from gleichtakt.model.recurrence import bounds
+from gleichtakt.model.point import Day, Point, Timespan, Zoned, instant, shifted, wall_of
+from gleichtakt.model.recurrence import bounds, same_slot
 from gleichtakt.model.zones import zone_of
+from gleichtakt.providers.ews.wire import soap
+from gleichtakt.providers.ews.wire.names import TYPES
+from gleichtakt.providers.ews.wire.zones import read_zone, write_zone
 from gleichtakt.providers.protocol import CalendarRef, Href
 from gleichtakt.simulators.exchange import Exchange, Fault, Running
 from gleichtakt.simulators.exchange.faults import WRITES
@@ -50,11 +54,19 @@ def exchange_with_account() -> Exchange:
     return made
 
 
+@cache
+def _zone(tzid: str) -> str:
+    """Say by which name a zone comes back: one that Windows has no name for is told by its rules."""
+    element = soap.parse(f'<x xmlns:t="{TYPES}">{write_zone("StartTimeZone", tzid, 2026)}</x>'.encode())[0]
+    return read_zone(element)[0]
+
+
 def _kept(point: Point) -> Point:
     """Give a time as it is read back: Exchange keeps the instant, so an hour that does not exist is the one after it."""
-    if not isinstance(point, Zoned):
+    if isinstance(point, Day):
         return point
-    return replace(point, wall=instant(point, UTC).astimezone(zone_of(point.tzid)).replace(tzinfo=None))
+    there = Zoned(wall_of(point), _zone(point.tzid) if isinstance(point, Zoned) else ZONE)
+    return replace(there, wall=instant(there, UTC).astimezone(zone_of(there.tzid)).replace(tzinfo=None))
 
 
 def _event_as_stored(event: Event) -> Event:
@@ -79,8 +91,11 @@ def as_stored(series: Series) -> Series:
     by = pattern.start - wall_of(series.event.start).date()
     first = replace(series.event, start=shifted(series.event.start, by), end=shifted(series.event.end, by))
     event = _event_as_stored(first)
-    overrides = tuple(replace(one, event=_event_as_stored(one.event)) for one in series.overrides)
-    return replace(series, event=event, rrule=to_rule(pattern, event.start), overrides=overrides)
+    overrides = tuple(
+        Override(same_slot(event.start, one.recurrence_id), _event_as_stored(one.event)) for one in series.overrides
+    )
+    exdate = tuple(same_slot(event.start, point) for point in series.exdate)
+    return replace(series, event=event, rrule=to_rule(pattern, event.start), exdate=exdate, overrides=overrides)
 
 
 @dataclass

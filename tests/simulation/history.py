@@ -318,15 +318,17 @@ class History:
         return parts_of(series if who == APP else self.remotes[who].as_stored(series)).get(part)
 
     def _hangs_on_others(self, token: str, part: str, who: int) -> bool:
-        """Say whether somebody else edited what this part is counted from, or what is counted from it."""
+        """Say whether the pattern moved, and somebody else edited it or what is counted from it: then one goes with the other."""
         if part != PATTERN and not part.startswith("occurrence"):
             return False
-        return any(
-            other != who
+        counted = [
+            (edited_part, other)
             for (edited_token, edited_part), deeds in self.deeds.items()
-            if edited_token == token and (edited_part == PATTERN or part == PATTERN) and edited_part != part
+            if edited_token == token and (edited_part == PATTERN or edited_part.startswith("occurrence"))
             for other, _ in deeds
-        )
+        ]
+        has_moved = any(edited_part == PATTERN for edited_part, _ in counted)
+        return has_moved and any(other != who for edited_part, other in counted if edited_part != part)
 
     async def _check_quiet(self) -> None:
         """One more pass writes nothing on any side."""

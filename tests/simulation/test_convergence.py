@@ -65,7 +65,7 @@ WORLDS: dict[tuple[str, ...], int] = {
 LACKS: dict[str, frozenset[str]] = {
     "lossy": NEEDS_MORE,
     "normalising": NEEDS_MORE,
-    "ews": frozenset({"floating", "zone of its own", "days in a row"}),
+    "ews": frozenset({"days in a row"}),
 }
 
 PLAIN = ["single", "single", *(kind for kind in KINDS if kind not in NEEDS_MORE)]
