@@ -20,6 +20,7 @@ import aiohttp
 import pytest
 from tests.waiting import eventually
 
+from gleichtakt import __version__
 from gleichtakt.store.database import Database
 
 READY_SECONDS = 120
@@ -65,6 +66,24 @@ async def test_serve_runs_with_nothing_given_and_tells_its_secrets_once(environm
         assert set(again) == {"url"}
         async with aiohttp.ClientSession(again["url"], headers=headers) as session:
             assert (await session.get("/api/v1/resources")).status == 200
+
+
+async def test_the_log_of_a_service_begins_and_ends_with_it(environment: dict[str, str], database_url: str) -> None:
+    external = {**environment, "GLEICHTAKT_DATABASE_URL": database_url, "GLEICHTAKT_LOG_FORMAT": "json"}
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from gleichtakt.main import cli; cli()", "serve", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], **external},
+    )
+    assert started.stdout is not None
+    told = json.loads(await asyncio.wait_for(started.stdout.readline(), READY_SECONDS))
+    started.send_signal(signal.SIGTERM)
+    _, said = await asyncio.wait_for(started.communicate(), READY_SECONDS)
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert lines[0]["event"] == "service_starting"
+    assert (f"http://{lines[0]['web']}", lines[0]["worker"], lines[0]["version"]) == (told["url"], True, __version__)
+    assert {"service_ready", "worker_started", "service_stopping", "worker_stopped"} <= {line["event"] for line in lines}
 
 
 async def test_a_living_worker_does_what_the_command_asks_for(

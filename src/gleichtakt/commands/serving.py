@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import structlog
 import uvicorn
 
 from gleichtakt import __version__
@@ -22,6 +23,8 @@ from gleichtakt.onboarding.first_start import ADMIN, Made, credentials_file, fir
 from gleichtakt.settings import Settings
 from gleichtakt.worker.jobs import Shop, serve_jobs
 from gleichtakt.worker.loop import work
+
+log = structlog.get_logger(__name__)
 
 STOPPING_SECONDS = 20  # how long requests under way may take when the process ends
 
@@ -72,6 +75,7 @@ async def running(settings: Settings, stop: asyncio.Event, *, web: bool = True, 
     if listening is not None:
         host, port = listening.getsockname()[:2]
         settings = replace(settings, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    log.info("service_starting", version=__version__, web=settings.listen if web else "", worker=worker)
     application = WORKER if worker else WEB if web else COMMAND
     if not settings.database_url and not (settings.data_path / "postgres").exists():
         progress(
@@ -86,9 +90,11 @@ async def running(settings: Settings, stop: asyncio.Event, *, web: bool = True, 
                 ready = asyncio.Event()
                 tasks.append(group.create_task(_answer(here, listening, stop, ready)))
                 await ready.wait()
+            log.info("service_ready", version=__version__)
             try:
                 yield Served(here, url_of(settings) if web else "", made)
             finally:
+                log.info("service_stopping")
                 stop.set()
                 await asyncio.gather(*tasks)
                 beating.cancel()

@@ -19,7 +19,7 @@ import structlog
 from gleichtakt.errors import Permanent, Scope, Transient, Trouble
 from gleichtakt.providers.ews.calls import refused
 from gleichtakt.providers.ews.session import Affinity, Element
-from gleichtakt.providers.ews.subscribing import DoesNotWork, Watch, each, raise_if_all, seconds_asked
+from gleichtakt.providers.ews.subscribing import DoesNotWork, Watch, each, masked, raise_if_all, seconds_asked
 from gleichtakt.providers.ews.wire import notices, requests, soap
 from gleichtakt.providers.protocol import CalendarRef
 
@@ -186,7 +186,7 @@ async def _subscribe(streams: Streams, group: Group) -> None:
     for part in (first, missing[len(first) :]):
         for ref, trouble in (await each(part, one)).items():
             watch.lost([ref], trouble)
-            log.info("subscription_refused", code=trouble.code)
+            log.info("subscription_refused", mailbox=masked(ref.mailbox), code=trouble.code)
 
 
 async def _until_moved(streams: Streams, group: Group) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
+import structlog
+
 from gleichtakt.errors import AuthRequired, Scope, Throttled, Trouble
 from gleichtakt.providers.ews.calls import malformed, refused
 from gleichtakt.providers.ews.session import Affinity, Session
@@ -16,6 +18,8 @@ from gleichtakt.providers.ews.wire.ids import FolderRef
 from gleichtakt.providers.ews.wire.notices import Subscription
 from gleichtakt.providers.patience import Patience
 from gleichtakt.providers.protocol import CalendarRef, Hint, Letterbox, Notice, Wanted
+
+log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 8  # calls about subscriptions under way
 LONGEST_REST_SECONDS: Final = 900.0
@@ -65,6 +69,7 @@ class Watch:
 
     async def subscribe(self, ref: CalendarRef, body: bytes, affinity: Affinity | None = None) -> Subscription:
         """Subscribe one calendar. A refusal rests that calendar, and is raised."""
+        log.info("subscribing", mailbox=masked(ref.mailbox), by=self.how.value)
         try:
             answer = await self.session.call("Subscribe", body, mailbox=ref.mailbox, affinity=affinity)
             outcome = next(iter(soap.outcomes(answer)), None)
@@ -96,6 +101,12 @@ class Watch:
     def may_try(self, refs: Iterable[CalendarRef]) -> list[CalendarRef]:
         """Give those that need not rest, in an order that is the same each time."""
         return sorted((ref for ref in refs if self.patience.may(ref)), key=lambda ref: (ref.mailbox.lower(), ref.calendar))
+
+
+def masked(mailbox: str) -> str:
+    """Give an address as logs show it: recognisable for who knows it, for nobody else."""
+    name, at, host = mailbox.partition("@")
+    return f"{name[:1]}•••{at}{host}"
 
 
 def seconds_asked(trouble: Trouble) -> float:
