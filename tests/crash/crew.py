@@ -12,14 +12,18 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.engine import KEY
 
+from gleichtakt.simulators.exchange import Exchange
+from gleichtakt.simulators.exchange.notifications import Operation
 from gleichtakt.simulators.memory import Simulator
 
+T = TypeVar("T")
 NIGHTLY = bool(os.environ.get("GLEICHTAKT_NIGHTLY"))
 READY_SECONDS = 120
 PROGRAM = "from gleichtakt.main import cli; cli()"
@@ -131,6 +135,22 @@ class Strike:
         when = rng.choice(["before", "after", "later"])
         return cls(kill, rng.randint(1, 12), when, rng.uniform(0, 0.05))
 
+    def over(self, answer: Callable[[], T]) -> T:
+        """Let a call be answered, and kill if it is the one."""
+        self.calls -= 1
+        if self.calls != 0:
+            return answer()
+        if self.when == "later":
+            asyncio.get_running_loop().call_later(self.seconds, self.kill)
+            return answer()
+        if self.when == "after":
+            try:
+                return answer()
+            finally:
+                self.kill()
+        self.kill()
+        return answer()  # the request had left before its sender died
+
 
 class DeadlySimulator(Simulator):
     """A simulator at whose calls clients die."""
@@ -139,23 +159,23 @@ class DeadlySimulator(Simulator):
 
     def answer(self, *args: Any, **named: Any) -> tuple[Any, float]:
         """Answer, unless this is the call."""
-        strike = self.strike
-        if strike is None:
-            return super().answer(*args, **named)
-        strike.calls -= 1
-        if strike.calls > 0:
-            return super().answer(*args, **named)
-        self.strike = None
-        if strike.when == "later":
-            asyncio.get_running_loop().call_later(strike.seconds, strike.kill)
-            return super().answer(*args, **named)
-        if strike.when == "after":
-            try:
-                return super().answer(*args, **named)
-            finally:
-                strike.kill()
-        strike.kill()
-        return super().answer(*args, **named)  # the request had left before its sender died
+        answer = partial(super().answer, *args, **named)
+        return answer() if self.strike is None else self.strike.over(answer)
+
+
+class DeadlyExchange(Exchange):
+    """A simulated Exchange at whose calls clients die."""
+
+    strike: Strike | None = None
+
+    def __init__(self, **habits: Any) -> None:
+        """Look at every operation of a client."""
+        super().__init__(**habits)
+        self.operations = {name: partial(self._answer, operation) for name, operation in self.operations.items()}
+
+    def _answer(self, operation: Operation, *given: Any) -> Any:
+        answer = partial(operation, *given)
+        return answer() if self.strike is None else self.strike.over(answer)
 
 
 class BrittleWire:

@@ -13,9 +13,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.engine import Engine, Tie, meeting
+from tests.engine import Engine, meeting
+from tests.simulation.history import Remote
 
-from gleichtakt.model.document import read_series, series_document
 from gleichtakt.model.event import Event, Override, Series
 from gleichtakt.model.point import wall_of, with_wall
 from gleichtakt.model.recurrence import occurrence_event
@@ -82,7 +82,7 @@ class People:
     """Both sides at work. expected: token -> content, None once deleted. by: token -> who handled it since the last check."""
 
     engine: Engine
-    ties: list[Tie]
+    remotes: list[Remote]
     rng: random.Random
     expected: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     by: dict[str, int] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class People:
         """Do a few things."""
         for _ in range(self.rng.randint(4, 8)):
             step = self.rng.choices([self._create, self._edit, self._delete], weights=[5, 7, 1])[0]
-            await step(self.rng.randrange(OURS, len(self.ties)))
+            await step(self.rng.randrange(OURS, len(self.remotes)))
 
     async def _create(self, who: int) -> None:
         token = f"e{len(self.expected) + 1}"
@@ -99,7 +99,7 @@ class People:
         if who == OURS:
             await self.engine.put(series)
         else:
-            self.ties[who].add(series)
+            await self.remotes[who].put(series)
         self._note(token, who, series)
 
     async def _edit(self, who: int) -> None:
@@ -111,7 +111,7 @@ class People:
         if who == OURS:
             await self.engine.put(changed, UUID(name))
         else:
-            self.engine.simulator.edit(self.ties[who].folder, name, series_document(changed))
+            await self.remotes[who].change(name, changed)
         self._note(token_of(series), who, changed)
 
     async def _delete(self, who: int) -> None:
@@ -122,12 +122,12 @@ class People:
         if who == OURS:
             await self.engine.delete(UUID(name))
         else:
-            self.engine.simulator.remove(self.ties[who].folder, name)
+            await self.remotes[who].drop(name)
         self._note(token_of(series), who, None)
 
     def _note(self, token: str, who: int, series: Series | None) -> None:
         self.by[token] = who
-        self.expected[token] = content_of(series) if series else None
+        self.expected[token] = self._kept(series) if series else None
 
     async def _choose(self, who: int) -> tuple[str, Series] | None:
         """Give an event on a side that nobody on another side has handled since the last check."""
@@ -140,7 +140,13 @@ class People:
     async def _at(self, who: int) -> Mapping[str, Series]:
         if who == OURS:
             return {str(row.id): row.series for row in await self.engine.ours()}
-        return {thing.href: read_series(thing.document) for thing in self.ties[who].things}
+        return await self.remotes[who].content()
+
+    def _kept(self, series: Series) -> dict[str, Any]:
+        """Give what of an event every calendar here keeps."""
+        for remote in self.remotes:
+            series = remote.as_stored(series)
+        return content_of(series)
 
     async def approve(self) -> bool:
         """Approve what is held; say whether there was anything."""
@@ -153,9 +159,9 @@ class People:
     async def check(self) -> None:
         """Compare every side with what people did."""
         standing = {token: content for token, content in self.expected.items() if content is not None}
-        for who in range(OURS, len(self.ties)):
+        for who in range(OURS, len(self.remotes)):
             here = list((await self._at(who)).values())
             assert sorted(map(token_of, here)) == sorted(standing), f"lost or doubled at side {who}"
             for series in here:
-                assert content_of(series) == standing[token_of(series)], f"{token_of(series)} at side {who}"
+                assert self._kept(series) == standing[token_of(series)], f"{token_of(series)} at side {who}"
         self.by.clear()

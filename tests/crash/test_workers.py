@@ -15,18 +15,23 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import pytest
-from tests.crash.crew import NIGHTLY, BrittleWire, Crew, DeadlySimulator, Process, Strike, crew
+from tests.caldav_world import MAILBOX
+from tests.crash.crew import NIGHTLY, BrittleWire, Crew, DeadlyExchange, DeadlySimulator, Process, Strike, crew
 from tests.crash.people import People
-from tests.engine import KEY, Engine, meeting
+from tests.engine import ACCOUNT, KEY, Engine, meeting
+from tests.simulation.ews_remote import tie_exchange
+from tests.simulation.history import Remote
+from tests.simulation.memory_remote import MemoryRemote
 from tests.waiting import eventually
 
 from gleichtakt.settings import Settings
+from gleichtakt.simulators import exchange
 from gleichtakt.simulators.memory import Fault, start
 from gleichtakt.store import lanes, runs
 from gleichtakt.store.database import Database
 from gleichtakt.store.secrets import SecretBox
 
-KILLS = 100 if NIGHTLY else 5
+KILLS, KILLS_AT_EXCHANGE = (100, 100) if NIGHTLY else (5, 3)
 FULL: dict[str, Any] = {"outbound_detail": "full", "inbound_detail": "full", "delete_grace_minutes": 0}
 OPEN: dict[str, Any] = {**FULL, "relay": "full", "app_writes_foreign": "allow"}
 
@@ -118,11 +123,11 @@ class Shift:
     crew: Crew
     people: People
     worker: Process
-    simulator: DeadlySimulator
+    deadly: DeadlySimulator | DeadlyExchange
 
     @property
     def _lanes(self) -> set[UUID]:
-        return {tie.lane_id for tie in self.people.ties}
+        return {remote.lane_id for remote in self.people.remotes}
 
     async def _begin(self) -> None:
         await self.people.engine.make_due()
@@ -131,13 +136,13 @@ class Shift:
     async def work_and_die(self) -> None:
         """Let the worker begin, kill it at a random moment, and put a new one in its place."""
         engine, doomed = self.people.engine, self.worker
-        self.simulator.strike = Strike.at_random(self.people.rng, lambda: os.kill(doomed.pid, 9))
+        self.deadly.strike = Strike.at_random(self.people.rng, lambda: os.kill(doomed.pid, 9))
         await self._begin()
         died = asyncio.create_task(doomed.running.wait())
         rested = asyncio.create_task(eventually(lambda: at_rest(engine), 90))
         await asyncio.wait({died, rested}, return_when=asyncio.FIRST_COMPLETED)
         rested.cancel()
-        self.simulator.strike = None
+        self.deadly.strike = None
         await doomed.kill()
         await died
         self.worker = await self.crew.work()
@@ -165,27 +170,45 @@ class Shift:
         await self.come_to_rest()
         await self.people.check()
         engine, versions = self.people.engine, "select id, version from series order by id"
-        engine.forget()
+        for remote in self.people.remotes:
+            await remote.forget()
         before = await engine.rows(versions)
         await self._begin()
         assert await eventually(lambda: at_rest(engine), 90)
-        assert engine.writes() == 0, "a pass without changes wrote"
+        assert not any([await remote.writes() for remote in self.people.remotes]), "a pass without changes wrote"
         assert await engine.rows(versions) == before
+
+    async def live_through(self, kills: int) -> None:
+        """Let people act and workers die, and compare now and then."""
+        for _ in range(kills):
+            await self.people.act()
+            await self.work_and_die()
+            if self.people.rng.random() < 0.5:
+                await self.check()
+        await self.check()
+        assert not await self.people.engine.rows("select 1 from run where state = 'running'")
 
 
 async def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(world: Engine, workers: Crew) -> None:
     ties = [await world.tie("calendar-1", **OPEN), await world.tie("calendar-2", "normalising", **OPEN)]
-    people = People(world, ties, random.Random(20260329))
+    people = People(world, [MemoryRemote(tie) for tie in ties], random.Random(20260329))
     assert isinstance(world.simulator, DeadlySimulator)
-    shift = Shift(workers, people, await workers.work(), world.simulator)
-    for _ in range(KILLS):
-        await people.act()
-        await shift.work_and_die()
-        if people.rng.random() < 0.5:
-            await shift.check()
-    await shift.check()
-    assert not await world.rows("select 1 from run where state = 'running'")
+    await Shift(workers, people, await workers.work(), world.simulator).live_through(KILLS)
     assert not world.simulator.overlaps
+
+
+async def test_a_worker_killed_in_the_middle_of_writing_to_exchange_loses_and_doubles_nothing(
+    world: Engine, workers: Crew
+) -> None:
+    deadly = DeadlyExchange(methods=("basic",), keeps_texts=False)
+    deadly.simulator.add_mailbox(MAILBOX)
+    deadly.add_account(*ACCOUNT, MAILBOX)
+    async with exchange.start(deadly) as running:
+        calendars: list[Remote] = [await tie_exchange(world, running), MemoryRemote(await world.tie("calendar-1"))]
+        await world.set("resource", world.resource_id, **OPEN)
+        people = People(world, calendars, random.Random(20261121))
+        await Shift(workers, people, await workers.work(), deadly).live_through(KILLS_AT_EXCHANGE)
+        assert not deadly.simulator.outbox
 
 
 async def test_a_worker_that_is_asked_to_end_gives_its_lanes_back_within_seconds(world: Engine, workers: Crew) -> None:
