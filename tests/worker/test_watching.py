@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -9,15 +10,17 @@ import pytest
 from sqlalchemy import text
 from tests.at_work import arrives, at_work, comes_true, is_notified
 from tests.engine import Engine, engine, meeting
-from tests.waiting import eventually
+from tests.waiting import eventually, somebody_waits
 
 from gleichtakt.errors import Permanent, Scope, Throttled, Transient
+from gleichtakt.onboarding.connect import Connections
+from gleichtakt.providers.protocol import CalendarRef
 from gleichtakt.simulators.memory import Fault
 from gleichtakt.store import changes, connections, watches
 from gleichtakt.store.database import Database
 from gleichtakt.store.passes import SAFETY_SECONDS
 from gleichtakt.worker.watch_freshness import watch_freshness
-from gleichtakt.worker.watching import LONGEST_PAUSE_SECONDS, next_try, watchable
+from gleichtakt.worker.watching import LONGEST_PAUSE_SECONDS, Keeper, next_try, pass_on, watchable
 
 NOW = datetime(2026, 11, 21, 12, 30, 15, tzinfo=UTC)
 
@@ -61,6 +64,24 @@ async def test_whoever_reads_the_changes_is_told_of_an_event_at_once(world: Engi
         tie.add(meeting("Made there"))
         await world.sync()
         assert await wakes.wait(10)
+
+
+async def test_what_is_told_while_the_same_calendar_is_being_woken_wakes_it_again(world: Engine) -> None:
+    tie = await world.tie()
+    keeper = Keeper(world.database, world.settings, Connections(world.box, world.settings), "this worker")
+    passing_on = asyncio.create_task(pass_on(keeper))
+
+    def told() -> None:
+        keeper.rung.add((tie.connection_id, CalendarRef(tie.mailbox, tie.calendar)))
+        keeper.something_rung.set()
+
+    async with world.database.begin() as connection:
+        await connection.execute(text("select 1 from link for update"))
+        told()
+        await eventually(lambda: somebody_waits(world.database))
+        told()
+    await comes_true(world, "select 1 as one from link where calls = 2")
+    passing_on.cancel()
 
 
 async def _is(found: list[str], wanted: list[str]) -> bool:

@@ -83,7 +83,7 @@ async def keep_watch(keeper: Keeper) -> None:
     seconds = min(ROUND_MOST_SECONDS, keeper.settings.lease_seconds / BEATS)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_pass_on(keeper))
+            group.create_task(pass_on(keeper))
             group.create_task(_deliver(keeper))
             async with keeper.database.listen(watches.CHANNEL) as wakes:
                 while True:
@@ -290,7 +290,7 @@ async def _farewell(keeper: Keeper) -> None:
 # --- passing on --------------------------------------------------------------------------------------------------
 
 
-async def _pass_on(keeper: Keeper) -> None:
+async def pass_on(keeper: Keeper) -> None:
     """Wake lanes for what was told: at once when it is the first in a while, else at a pace."""
     while True:
         await keeper.something_rung.wait()
@@ -299,14 +299,15 @@ async def _pass_on(keeper: Keeper) -> None:
         now = time.monotonic()
         due = {key for key in keeper.rung if keeper.last.get(key, -PACE_SECONDS) + PACE_SECONDS <= now}
         if due:
+            keeper.rung -= due  # what is told of them from now on is news again
             try:
                 await _ring(keeper, due)
             except Trouble as away:
+                keeper.rung |= due
                 say("watch_not_passed_on", away)
                 await asyncio.sleep(AWAY_SECONDS)
                 keeper.something_rung.set()
                 continue
-            keeper.rung -= due
             keeper.last = {key: at for key, at in keeper.last.items() if at + PACE_SECONDS > now} | dict.fromkeys(due, now)
         if keeper.rung:
             soonest = min(keeper.last.get(key, now) for key in keeper.rung) + PACE_SECONDS
