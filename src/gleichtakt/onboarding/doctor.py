@@ -27,6 +27,7 @@ PATIENCE_SECONDS: Final = 120.0
 
 #: What the steps are called, in the order in which a person would look.
 NAMES: Final[Mapping[str, Mapping[Language, str]]] = {
+    "server": {"de": "Server", "en": "Server"},
     "dns": {"de": "Name", "en": "Name"},
     "tcp": {"de": "Netz", "en": "Network"},
     "tls": {"de": "Verschlüsselung", "en": "Encryption"},

@@ -55,7 +55,7 @@ async def test_a_healthy_server_shows_where_it_is_what_it_is_and_that_nothing_is
     async with firm() as world:
         checks = await examined(world.login)
         assert failed(checks) == []
-        assert checks["discovery"].facts["by"] == "connection"
+        assert checks["server"].facts["by"] == "connection"
         assert checks["methods"].facts["offered"] == "ntlm"
         assert checks["login"].facts["version"].startswith("Exchange Server Subscription Edition (15.2.2562")
         assert checks["mailbox"].facts["access"] == "impersonation"

@@ -42,10 +42,10 @@ class Examination:
         self.directory = Directory(session)
         self.has_mailbox = bool(self.of.mailbox) or not session.impersonates
 
-    async def discovery(self) -> Check:
+    async def server(self) -> Check:
         """Find the service: as the connection says, or by Autodiscover."""
         found = await self.session.endpoint(self.of.mailbox)
-        return Check("discovery", "pass", facts={"url": found.url, "by": found.by})
+        return Check("server", "pass", facts={"url": found.url, "by": found.by})
 
     async def methods(self) -> Check:
         """See which sign-in methods the server offers; one that asks for none is no Exchange, or a proxy stands before it."""
@@ -159,7 +159,7 @@ async def examine(session: Session, reader: Reader, writer: Writer, of: Calendar
     of: the calendar that is to be linked; without it the default one, of the login itself where it does not impersonate.
     """
     found = Examination(session, reader, writer, of)
-    check = await timed("discovery", found.discovery)
+    check = await timed("server", found.server)
     yield check
     stopped = check.state == "fail"
     if not stopped:
