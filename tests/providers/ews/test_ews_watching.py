@@ -194,6 +194,55 @@ async def test_one_mailbox_that_cannot_be_subscribed_is_tried_again_and_slows_no
             await seen.everybody("anna", "ben")
 
 
+def throttled(world: ExchangeWorld, name: str) -> None:
+    """Refuse every call for a mailbox for an hour."""
+    world.exchange.throttle.pause(ref(name).mailbox, 3600)
+
+
+def unlicensed(world: ExchangeWorld, name: str) -> None:
+    """Take the licence of a mailbox."""
+    world.mailbox(name).is_enabled = False
+
+
+@pytest.mark.parametrize("fall_sick", [throttled, unlicensed])
+async def test_a_connection_outlives_the_health_of_the_mailbox_in_whose_name_it_was_open(
+    fall_sick: Callable[[ExchangeWorld, str], None],
+) -> None:
+    people = ("anna", "ben", "cleo")
+    async with exchange_world(*people, methods=("basic",)) as world, watching(world, *people) as seen:
+        await seen.everybody(*people)
+        first = world.asked("GetStreamingEvents")[0].mailbox
+        fall_sick(world, first.partition("@")[0])
+        world.exchange.notifications.interrupt(cut=True)
+        others = [name for name in people if ref(name).mailbox != first]
+        await seen.until(lambda: all(seen.watched[ref(name)] == 2 for name in others))
+        happen(world, others[0])
+        await seen.until(lambda: seen.changed[ref(others[0])])
+
+
+@pytest.mark.parametrize("be_sick", [throttled, unlicensed])
+async def test_a_mailbox_that_is_sick_from_the_beginning_is_nobodys_anchor(
+    be_sick: Callable[[ExchangeWorld, str], None],
+) -> None:
+    async with exchange_world("anna", "ben", "cleo", methods=("basic",)) as world:
+        be_sick(world, "anna")
+        async with watching(world, "anna", "ben", "cleo") as seen:
+            await seen.everybody("ben", "cleo")
+            assert set(seen.by.values()) == {Notice.STREAMING}
+
+
+async def test_a_connection_outlives_the_mailbox_in_whose_name_it_was_open() -> None:
+    async with exchange_world("anna", "ben", "cleo", methods=("basic",)) as world, watching(world, "anna", "ben", "cleo") as seen:
+        await seen.everybody("anna", "ben", "cleo")
+        seen.wanted.become([ref("ben"), ref("cleo")])
+        await seen.until(lambda: len(world.exchange.notifications.held) == 2)
+        del world.simulator.mailboxes[ref("anna").mailbox]
+        world.exchange.notifications.interrupt(cut=True)
+        happen(world, "cleo")
+        await seen.until(lambda: seen.changed[ref("cleo")] or seen.watched[ref("cleo")] > 2)
+        assert {one.mailbox for one in world.asked("GetStreamingEvents")[-1:]} <= {ref("ben").mailbox, ref("cleo").mailbox}
+
+
 async def test_a_broken_connection_is_opened_again_and_everything_on_it_compared() -> None:
     async with exchange_world("anna", "ben", methods=("basic",)) as world, watching(world, "anna", "ben") as seen:
         await seen.everybody("anna", "ben")

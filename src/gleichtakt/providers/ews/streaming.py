@@ -1,9 +1,10 @@
 """Being told over connections held open: one for up to 200 mailboxes that the same back end serves.
 
-The back end is kept by an anchor mailbox and a cookie. Where the groups cannot be learnt all mailboxes share one, and one
-that turns out to lie elsewhere gets a connection of its own. A bad subscription ends a connection for all: it is dropped, the
-others go on at once, and the server keeps meanwhile what happened to them. Source: «How to: Maintain affinity between a group
-of subscriptions and the Mailbox server» in Microsoft's documents.
+The back end is kept by an anchor mailbox and a cookie; when that mailbox is refused, another one of the group stands for
+all. Where the groups cannot be learnt all mailboxes share one, and one that turns out to lie elsewhere gets a connection
+of its own. A bad subscription ends a connection for all: it is dropped, the others go on at once, and the server keeps
+meanwhile what happened to them. Source: «How to: Maintain affinity between a group of subscriptions and the Mailbox
+server» in Microsoft's documents.
 """
 
 from __future__ import annotations
@@ -52,6 +53,14 @@ class Group:
         if gone is not None:
             self.names.pop(gone, None)
         return gone
+
+    def choose_anchor(self, *, anew: bool) -> bool:
+        """Let a mailbox that works stand for all, another one if *anew*; say whether that changed anything."""
+        names = sorted({ref.mailbox for ref in self.living or self.wanted}, key=str.lower)
+        before = self.affinity.anchor
+        if names and (anew or before not in names):
+            self.affinity.anchor = next((name for name in names if name.lower() > before.lower()), names[0])
+        return self.affinity.anchor != before
 
 
 @dataclass(slots=True)
@@ -144,6 +153,7 @@ async def _keep(streams: Streams, group: Group) -> None:
         begun = time.monotonic()
         try:
             await _subscribe(streams, group)
+            group.choose_anchor(anew=not group.living)
             if group.living:
                 await _listen(streams, group)
             else:
@@ -155,7 +165,8 @@ async def _keep(streams: Streams, group: Group) -> None:
                 raise DoesNotWork(trouble) from None
             group.failures = 1 if time.monotonic() - begun > PROVEN_SECONDS else group.failures + 1
             streams.watch.lost(group.living, trouble)
-            seconds = _pause(group.failures, seconds_asked(trouble))
+            is_of_one = trouble.scope is not Scope.ACCOUNT and group.choose_anchor(anew=True)
+            seconds = _pause(group.failures, 0.0 if is_of_one else seconds_asked(trouble))
             log.info("stream_broken", code=trouble.code, calendars=len(group.living), pause_seconds=round(seconds, 1))
             await asyncio.sleep(seconds)
 
