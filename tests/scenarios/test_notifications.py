@@ -71,7 +71,7 @@ async def test_not_01_a_system_that_stops_calling_is_found_out_by_the_clock(worl
 async def test_not_02_calls_are_answered_at_once_while_the_database_is_locked(world: Engine, pushed: Tie) -> None:
     url = subscription(world).url
     seconds: list[float] = []
-    turns = asyncio.Semaphore(20)
+    turns = asyncio.Semaphore(10)
 
     async def call(client: aiohttp.ClientSession, number: int) -> None:
         headers = {"X-Memory-State": "changed", "X-Memory-Subscription": f"{number}"}

@@ -117,6 +117,22 @@ async def test_not_01_a_watch_that_went_deaf_is_noticed_by_the_clock_and_renewed
         await arrives(world, "Told again")
 
 
+async def test_a_new_day_is_no_reason_to_doubt_a_watch(world: Engine) -> None:
+    tie = await world.tie(inbound_detail="full")
+    tie.add(meeting("Known"))
+    async with at_work(world):
+        await is_notified(world)
+        before = set(world.simulator.subscriptions.living)
+        yesterday = 'update link set facts = facts || \'{"rolled_on": "2020-01-01"}\', due = now(), last_attempt = null'
+        async with world.database.begin() as connection:
+            await connection.exec_driver_sql(yesterday)
+            await connection.exec_driver_sql("update lane set due = now()")
+        world.database.notify("lanes")
+        await comes_true(world, "select 1 as one from link where facts ->> 'rolled_on' > '2020-01-01' and due > now()")
+        assert await world.rows("select 1 as one from link where notified_by = 'streaming'")
+        assert set(world.simulator.subscriptions.living) == before
+
+
 async def _renewed(world: Engine, before: str) -> bool:
     living = world.simulator.subscriptions.living
     return len(living) == 1 and before not in living

@@ -135,7 +135,7 @@ async def _pass(work: Pass) -> bool:
         await observe(work)
         await undo_run(work)
     moved = await observe(work)
-    if moved:
+    if work.has_news:
         await _doubt(work)
     moved = moved or moved_by_policy
     if not moved and not link.has_work and link.first_run_done and link.run_kind != "undo":

@@ -42,6 +42,7 @@ class Pass:
     provider: Provider
     epoch: str
     now: datetime
+    has_news: bool = False  # the calendar system reported something that had happened there
     is_cut: bool = False  # the calendar system ended before its end mark: what it did not name may still be there
     dry: bool = False  # plan and stop: asked for, or the instance is being verified
     run_id: UUID | None = None

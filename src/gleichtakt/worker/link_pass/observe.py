@@ -42,6 +42,7 @@ async def observe(work: Pass) -> bool:
         moved = await _read(work, None)
         async with work.writing() as connection:
             await records.close_problems(connection, link, wider=True)
+    work.has_news = moved
     return await _look_again(work) or moved
 
 
