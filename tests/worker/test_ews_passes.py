@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from tests.engine import Engine, engine, meeting
 from tests.simulation.ews_remote import SimulatedExchange, exchange_with_account, tie_exchange
 
 from gleichtakt.model.event import Override, Series
-from gleichtakt.model.point import Point, shifted
+from gleichtakt.model.point import Point, shifted, wall_of
 from gleichtakt.model.recurrence import occurrence_event
 from gleichtakt.simulators.exchange import Fault, start
 from gleichtakt.store.database import Database
@@ -126,3 +127,20 @@ async def test_when_nothing_changed_a_pass_asks_one_question(world: Engine) -> N
         await world.sync()
         asked = [entry.operation for entry in calendar.exchange.ledger if entry.operation]
         assert asked == ["ResolveNames", "SyncFolderItems"]  # the first is for the version, once in the life of a process
+
+
+async def test_a_server_that_keeps_silent_about_an_occurrence_is_found_out_within_a_day(world: Engine) -> None:
+    async with linked(world) as calendar:
+        row = await world.put(weekly())
+        await world.sync(rounds=2)
+        (item,) = calendar.person.folder.items.values()
+        item.overrides[wall_of(slot(row.series, 1)).date()] = {"Subject": "Umbenannt"}  # past sync state and change key
+        item.rendered.clear()
+        await world.sync()
+        (ours,) = await world.ours()
+        assert exceptions(ours.series) == (1, ["Mit Gast"])
+        async with world.database.begin() as connection:
+            await connection.execute(text("update link set listed_at = listed_at - interval '25 hours'"))
+        await world.sync()
+        (ours,) = await world.ours()
+        assert exceptions(ours.series) == (1, ["Umbenannt", "Mit Gast"])

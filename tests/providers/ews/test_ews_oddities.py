@@ -33,23 +33,6 @@ def weekly(**fields: object) -> Series:
     return replace(Series("u", Event(at("2026-03-10T09:00"), at("2026-03-10T10:00")), "FREQ=WEEKLY;BYDAY=TU"), **fields)  # type: ignore[arg-type]
 
 
-# --- a view that does not expand ----------------------------------------------------------------------------------
-
-
-def test_a_view_that_does_not_expand_shows_masters() -> None:
-    assert oddities.unexpanded([SINGLE, OCCURRENCE]) == ()
-    assert oddities.unexpanded([SINGLE, MASTER]) == (MASTER,)
-
-
-# --- a sync state that overlooks changes --------------------------------------------------------------------------
-
-
-def test_a_changed_occurrence_is_found_by_the_version_of_its_master() -> None:
-    known = {"m": "1", "s": "1", "t": "1"}
-    listed = [ItemId("m", "2"), ItemId("s", "1"), ItemId("t", "2"), ItemId("n", "1"), ItemId("x")]
-    assert oddities.overlooked(known, listed, told=["t"]) == ("m", "n")
-
-
 # --- answers with something missing -------------------------------------------------------------------------------
 
 
@@ -87,6 +70,17 @@ def test_an_item_told_twice_in_one_page_counts_as_it_was_told_last() -> None:
     )
     page = folders.read_changes(said)
     assert (page.changed, page.gone, page.is_last) == ((ItemId("a", "2"),), ("b",), True)
+
+
+def test_a_listing_that_does_not_tell_series_apart_may_hold_one_anywhere() -> None:
+    kinds = {"a": "Single", "b": "RecurringMaster", "c": ""}
+    items = "".join(
+        f'<t:Create><t:CalendarItem><t:ItemId Id="{name}"/>{f"<t:CalendarItemType>{kind}</t:CalendarItemType>" if kind else ""}'
+        "</t:CalendarItem></t:Create>"
+        for name, kind in kinds.items()
+    )
+    page = folders.read_changes(element(f"<m:x><m:SyncState>s</m:SyncState><m:Changes>{items}</m:Changes></m:x>"))
+    assert page.masters == {"b", "c"}
 
 
 def test_a_folder_that_tells_no_rights_is_tried() -> None:

@@ -1,42 +1,15 @@
-"""What surprised us about servers that speak EWS, each a named function or table, with where it was seen.
+"""What surprised us about Exchange and series, each a named function, with where it was seen. Pure.
 
-Pure: it looks at answers and says what they mean; `client` acts on it. Not only Exchange answers here: gateways and
-other groupware do too, and some of them leave parts of the protocol out.
+Not only Exchange speaks EWS: gateways and other groupware do too. What they leave out or say in their own way is passed
+over where it is read, and `tests/providers/ews/test_ews_oddities.py` lists it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 from gleichtakt.model.event import Series
 from gleichtakt.model.exchange_pattern import NotExpressible
 from gleichtakt.model.point import Point
-from gleichtakt.providers.ews.wire.ids import ItemId
-from gleichtakt.providers.ews.wire.items import Item
 from gleichtakt.providers.ews.wire.patterns import pattern_of
-
-# --- servers that leave something out -----------------------------------------------------------------------------
-
-
-def unexpanded(view: Iterable[Item]) -> tuple[Item, ...]:
-    """Give the masters in the answer to a CalendarView, which should hold single items and occurrences only.
-
-    A server that answers so does not expand; the caller expands the series itself.
-    """
-    return tuple(item for item in view if item.type == "RecurringMaster" or item.series.is_recurring)
-
-
-def overlooked(known: Mapping[str, str], listed: Iterable[ItemId], told: Iterable[str]) -> tuple[str, ...]:
-    """Give the items whose version is another than we know although SyncFolderItems said nothing of them.
-
-    Some servers keep a sync state that ignores changes of occurrences; a listing of the masters (FindItem without a
-    view) tells. known: change key by id; told: ids that the same pass heard of.
-    """
-    heard = frozenset(told)
-    return tuple(
-        item.id for item in listed if item.id not in heard and item.change_key and known.get(item.id, "") != item.change_key
-    )
-
 
 # --- what Exchange does to a series -------------------------------------------------------------------------------
 

@@ -123,7 +123,8 @@ class Reader:
         """Yield one answer of the server as pages; the position moves with the last of them."""
         standing = {Href(each.id): Etag(each.change_key) for each in told.changed}
         etags = await known.of(list(standing))
-        wanted = {href: etag for href, etag in standing.items() if not etag or etags.get(href) != etag or href in told.masters}
+        again = told.masters if is_listing else frozenset[str]()
+        wanted = {href: etag for href, etag in standing.items() if not etag or etags.get(href) != etag or href in again}
         unchanged = tuple(href for href in standing if href not in wanted)
         gone = tuple(Href(name) for name in told.gone)
         async for found, is_last in self._ahead(of, wanted):

@@ -22,7 +22,6 @@ from gleichtakt.providers.protocol import CalendarRef, Hint, Letterbox, Notice, 
 log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 8  # calls about subscriptions under way
-LONGEST_REST_SECONDS: Final = 900.0
 
 FolderOf = Callable[[CalendarRef], FolderRef]
 T = TypeVar("T")

@@ -1,8 +1,7 @@
-"""The directory: who is meant by a name, the lists of rooms, the rooms, other forms of ids, the server's zones. Pure."""
+"""The directory: who is meant by a name, the lists of rooms, the rooms. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from gleichtakt.providers.ews.wire.elements import child, children, inside, said
@@ -39,16 +38,3 @@ def read_rooms(answer: Element, listed_in: str) -> tuple[Entry, ...]:
     """Read the rooms of GetRooms, as members of a list."""
     found = (child(each, "Id") for each in children(child(answer, "Rooms"), "Room"))
     return tuple(_entry(each, "room", listed_in) for each in found if said(each, "EmailAddress"))
-
-
-def read_converted(message: Element) -> str:
-    """Give the id of one message of ConvertId; empty where there is none."""
-    found = child(message, "AlternateId")
-    return (found.get("Id") or "") if found is not None else ""
-
-
-def read_zone_ids(message: Element) -> Iterator[str]:
-    """Yield the ids of the zones the server knows."""
-    for each in inside(message, "TimeZoneDefinition"):
-        if told := each.get("Id"):
-            yield told

@@ -69,7 +69,7 @@ class Changes:
     """One page of SyncFolderItems. state: to go on from; empty where a server forgot it. is_last: nothing follows.
 
     changed: calendar items that are new or other than before; gone: ids. others: items of other classes, which are
-    counted and left alone. masters: ids of those that are said to be series.
+    counted and left alone. masters: ids of those that are said to be series, or not said to be anything else.
     """
 
     state: str
@@ -101,7 +101,7 @@ def read_changes(message: Element) -> Changes:
             continue
         gone.pop(named.id, None)
         changed[named.id] = named
-        if said(item, "CalendarItemType") == "RecurringMaster":
+        if said(item, "CalendarItemType") in ("RecurringMaster", ""):
             masters.add(named.id)
     last = said(message, "IncludesLastItemInRange").lower()
     is_last = last in ("true", "1", "")
@@ -135,17 +135,7 @@ def _attribute(element: Element | None, name: str) -> int | None:
     return int(told) if told and told.isdigit() else None
 
 
-def read_items(message: Element) -> tuple[Element, ...]:
-    """Give the calendar items of one message of GetItem, CreateItem or UpdateItem."""
-    return tuple(children(child(message, "Items"), "CalendarItem"))
-
-
 def read_ids(message: Element) -> tuple[ItemId, ...]:
     """Give the ids of the items of one message, as CreateItem and UpdateItem answer."""
     found = (read_item_id(child(each, "ItemId")) for each in children(child(message, "Items")))
     return tuple(each for each in found if each is not None)
-
-
-def merged_changes(message: Element) -> int:
-    """Say how many properties the server merged in an update; more than none means somebody else was faster."""
-    return number(message, "ConflictResults", "Count") or 0

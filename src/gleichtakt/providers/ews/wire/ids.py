@@ -68,18 +68,6 @@ class Occurrence:
 
 
 @dataclass(frozen=True, slots=True)
-class MasterOf:
-    """The master of the series an occurrence belongs to."""
-
-    occurrence: str
-    change_key: str = ""
-
-    def write(self) -> str:
-        """Give the element."""
-        return f"<t:RecurringMasterItemId OccurrenceId={attribute(self.occurrence)}{_key(self.change_key)}/>"
-
-
-@dataclass(frozen=True, slots=True)
 class Property:
     """An extended property: a name or number within a set, a well-known set by name or any by GUID."""
 
@@ -99,7 +87,7 @@ class Property:
 
 
 FolderRef = FolderId | Distinguished
-ItemRef = ItemId | Occurrence | MasterOf
+ItemRef = ItemId | Occurrence
 
 
 def read_item_id(element: Element | None) -> ItemId | None:

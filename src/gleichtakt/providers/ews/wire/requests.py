@@ -15,7 +15,6 @@ from gleichtakt.providers.ews.wire.ids import FolderRef, ItemRef, Property
 from gleichtakt.providers.ews.wire.marks import DONE, FOREIGN_MARKS, KEY, MARK
 from gleichtakt.providers.ews.wire.names import knows
 from gleichtakt.providers.ews.wire.soap import attribute, text
-from gleichtakt.providers.ews.wire.times import write_instant
 from gleichtakt.providers.protocol import Mail, OutOfOffice
 
 MOST_CHANGES: Final = 512  # the schema's limit for one page of SyncFolderItems
@@ -64,13 +63,11 @@ def _fields(names: Iterable[str], properties: Iterable[Property] = ()) -> str:
     return paths + "".join(each.write() for each in properties)
 
 
-def item_shape(version: str, *, with_body: bool = True) -> str:
+def item_shape(version: str) -> str:
     """Give the shape of a calendar item as `items.read_item` wants it; the body as it is stored, HTML or text."""
     known = [name for since, names in ITEM_FIELDS.items() if knows(version, since) for name in names]
-    known += [BODY] if with_body else []
-    body = "<t:BodyType>Best</t:BodyType>" if with_body else ""
-    more = _fields(known, (MARK, KEY, DONE, *FOREIGN_MARKS))
-    return f"{ID_ONLY}{body}<t:AdditionalProperties>{more}</t:AdditionalProperties>"
+    more = _fields([*known, BODY], (MARK, KEY, DONE, *FOREIGN_MARKS))
+    return f"{ID_ONLY}<t:BodyType>Best</t:BodyType><t:AdditionalProperties>{more}</t:AdditionalProperties>"
 
 
 def shape_of(names: Iterable[str] = (), properties: Iterable[Property] = ()) -> str:
@@ -152,20 +149,6 @@ class Paged:
 
 
 @dataclass(frozen=True, slots=True)
-class Between:
-    """Single items and expanded occurrences that touch a stretch of at most two years; no restriction goes with it."""
-
-    start: datetime
-    end: datetime
-    most: int = 1000
-
-    def write(self) -> str:
-        """Give the element."""
-        span = f'StartDate="{write_instant(self.start)}" EndDate="{write_instant(self.end)}"'
-        return f'<m:CalendarView MaxEntriesReturned="{self.most}" {span}/>'
-
-
-@dataclass(frozen=True, slots=True)
 class Holds:
     """Items whose property has a value; binary ones in base64."""
 
@@ -178,8 +161,8 @@ class Holds:
         return f"<m:Restriction><t:IsEqualTo>{self.property.write()}{constant}</t:IsEqualTo></m:Restriction>"
 
 
-def find_item(folder: FolderRef, view: Paged | Between, *, where: Holds | None = None, shape: str = ID_ONLY) -> bytes:
-    """Ask for items of a folder by page or by time, all or those that hold a value."""
+def find_item(folder: FolderRef, view: Paged, *, where: Holds | None = None, shape: str = ID_ONLY) -> bytes:
+    """Ask for the items of a folder page by page, all or those that hold a value."""
     restriction = where.write() if where else ""
     return (
         f'<m:FindItem Traversal="Shallow"><m:ItemShape>{shape}</m:ItemShape>{view.write()}{restriction}'
@@ -238,22 +221,7 @@ def delete_item(items: Iterable[ItemRef], mail: Mail = Mail.NONE, *, for_good: b
     ).encode()
 
 
-def convert_id(ids: Iterable[str], mailbox: str, *, source: str = "EwsLegacyId", target: str = "EwsId") -> bytes:
-    """Ask for ids in another format."""
-    who = attribute(mailbox)
-    listed = "".join(f'<t:AlternateId Format="{source}" Id={attribute(each)} Mailbox={who}/>' for each in ids)
-    return f'<m:ConvertId DestinationFormat="{target}"><m:SourceIds>{listed}</m:SourceIds></m:ConvertId>'.encode()
-
-
 # --- directory ----------------------------------------------------------------------------------------------------
-
-
-def get_server_time_zones(ids: Iterable[str] = (), *, full: bool = True) -> bytes:
-    """Ask for the server's own zones, all or some."""
-    listed = "".join(f"<t:Id>{text(each)}</t:Id>" for each in ids)
-    wanted = f"<m:Ids>{listed}</m:Ids>" if listed else ""
-    data = "true" if full else "false"
-    return f'<m:GetServerTimeZones ReturnFullTimeZoneData="{data}">{wanted}</m:GetServerTimeZones>'.encode()
 
 
 def resolve_names(entry: str, *, full: bool = False) -> bytes:
@@ -383,9 +351,3 @@ def get_streaming_events(subscriptions: Iterable[str], *, minutes: int = 30) -> 
         f"<m:GetStreamingEvents><m:SubscriptionIds>{ids}</m:SubscriptionIds>"
         f"<m:ConnectionTimeout>{minutes}</m:ConnectionTimeout></m:GetStreamingEvents>"
     ).encode()
-
-
-def send_notification_result(*, wanted: bool) -> bytes:
-    """Answer a call of a push subscription: go on, or end it. To be wrapped by `soap.reply`."""
-    status = "OK" if wanted else "Unsubscribe"
-    return f"<m:SendNotificationResult><m:SubscriptionStatus>{status}</m:SubscriptionStatus></m:SendNotificationResult>".encode()

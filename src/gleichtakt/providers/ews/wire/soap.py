@@ -94,12 +94,6 @@ def _context(header: Header) -> str:
     return f"<t:TimeZoneContext><t:TimeZoneDefinition Id={attribute(header.zone)}/></t:TimeZoneContext>"
 
 
-def reply(body: bytes) -> bytes:
-    """Wrap our answer to a call of theirs (`SendNotification`), which has no header."""
-    before = f'<?xml version="1.0" encoding="utf-8"?><s:Envelope xmlns:s="{SOAP}" xmlns:t="{TYPES}" xmlns:m="{MESSAGES}"><s:Body>'
-    return b"".join((before.encode(), body, b"</s:Body></s:Envelope>"))
-
-
 # --- answers ------------------------------------------------------------------------------------------------------
 
 _BODIES = (f"{{{SOAP}}}Body", f"{{{SOAP12}}}Body")

@@ -39,8 +39,3 @@ def write_duration(length: timedelta) -> str:
     seconds = int(abs(length).total_seconds())
     sign = "-" if length < timedelta() else ""
     return f"{sign}PT{seconds}S" if seconds % 60 else f"{sign}PT{seconds // 60}M"
-
-
-def write_instant(moment: datetime) -> str:
-    """Give an aware time in UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
