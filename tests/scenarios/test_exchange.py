@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.caldav_world import MAILBOX
@@ -15,9 +16,10 @@ from tests.ews_world import Person
 from tests.scenarios.calendars import edited, ours, shown
 from tests.scenarios.desk import Desk
 from tests.scenarios.places import FULL
+from tests.scenarios.test_privacy import canaries_in, everything_stored, telling
 from tests.simulation.ews_remote import exchange_with_account, tie_exchange
 
-from gleichtakt.model.event import Event, Override, Series
+from gleichtakt.model.event import Event, Override, Sensitivity, Series
 from gleichtakt.model.point import Day, Zoned, instant
 from gleichtakt.model.recurrence import occurrence_event
 from gleichtakt.simulators.exchange import Exchange, Fault, start
@@ -75,20 +77,19 @@ async def test_del_01_no_refusal_of_exchange_looks_like_an_empty_calendar(world:
         await person.create(meeting("Theirs"))
         await world.put(meeting("Ours", days=2))
         await world.sync(rounds=2)
-        for name, fault in REFUSALS.items():
-            for listing in (False, True):
-                if listing:
-                    async with world.database.begin() as connection:
-                        await connection.exec_driver_sql("update link set force_listing = true")
-                person.exchange.faults.add(replace(fault))
-                person.exchange.ledger.clear()
-                await world.sync()
-                assert await world.titles() == ["Ours", "Theirs"], name
-                assert asked(person.exchange, *WRITES) == 0, name
-                assert await desk.problems(), f"{name}: nobody is told"
-                person.exchange.faults.clear()
-                await world.sync()
-                assert not await desk.problems(), name
+        for number, (name, fault) in enumerate(REFUSALS.items()):
+            if number % 2:  # as everything is listed, and as changes are
+                async with world.database.begin() as connection:
+                    await connection.exec_driver_sql("update link set force_listing = true")
+            person.exchange.faults.add(replace(fault))
+            person.exchange.ledger.clear()
+            await world.sync()
+            assert await world.titles() == ["Ours", "Theirs"], name
+            assert asked(person.exchange, *WRITES) == 0, name
+            assert await desk.problems(), f"{name}: nobody is told"
+            person.exchange.faults.clear()
+            await world.sync()
+            assert not await desk.problems(), name
         assert await titles(person) == ["Ours", "Theirs"]
         assert not await desk.holds()
 
@@ -225,6 +226,90 @@ async def test_att_03_a_change_that_exchange_forbids_is_kept_and_never_becomes_d
         assert not await desk.problems()
 
 
+@pytest.mark.parametrize(("do", "operation"), [("lost", "CreateItem"), ("fault", "UpdateItem"), ("status", "DeleteItem")])
+async def test_con_06_a_write_that_took_effect_and_was_not_answered_is_done_once(
+    world: Engine, desk: Desk, do: str, operation: str
+) -> None:
+    async with linked(world) as person:
+        row = await world.put(meeting("Old"))
+        await world.sync(rounds=2)
+        person.exchange.ledger.clear()
+        person.exchange.faults.add(Fault(do, operation, effect=True))
+        await world.put(meeting("New", days=2))
+        if operation == "DeleteItem":
+            await world.delete(row.id)
+        else:
+            await world.put(edited(row, title="Renamed"), row.id)
+        await world.sync(rounds=3)
+        assert await titles(person) == await world.titles()
+        assert len(await world.titles()) == (1 if operation == "DeleteItem" else 2)
+        assert asked(person.exchange, operation) == 1
+        assert await world.rows("select id from conflict") == []
+        assert not await desk.problems()
+
+
+async def test_dup_06_an_event_that_a_person_copied_in_outlook_is_an_event_of_its_own(world: Engine) -> None:
+    async with linked(world) as person:
+        await world.put(meeting("Ours"))
+        await world.sync(rounds=2)
+        ((original, item),) = person.folder.items.items()
+        person.folder.made += 1
+        copied = replace(item, number=person.folder.made, values={**item.values, "UID": "copied"}, rendered={})
+        person.folder.touch(copied)  # with everything that stands on the first, our marks too
+        await world.sync(rounds=2)
+        assert set(person.folder.items) == {original, copied.number}
+        assert await titles(person) == await world.titles() == ["Ours", "Ours"]
+        (first, _) = await world.ours()
+        person.exchange.ledger.clear()
+        await world.put(edited(first, title="Renamed"), first.id)
+        await world.sync(rounds=2)
+        assert await titles(person) == ["Ours", "Renamed"]
+        assert asked(person.exchange, "CreateItem", "DeleteItem") == 0
+
+
+async def test_rec_06_a_rule_that_exchange_has_no_pattern_for_is_told_and_keeps_nobody_back(world: Engine, desk: Desk) -> None:
+    async with linked(world) as person:
+        row = await world.put(meeting("Every hour", rrule="FREQ=HOURLY"))
+        await world.put(meeting("Mondays", rrule="FREQ=WEEKLY;BYDAY=MO;COUNT=4"))
+        await world.sync(rounds=2)
+        assert await titles(person) == ["Mondays"]
+        (told,) = await desk.problems()
+        assert (told["series_id"], told["scope"]) == (str(row.id), "series")
+        person.exchange.ledger.clear()
+        await world.sync(rounds=2)
+        assert asked(person.exchange, *WRITES) == 0
+        assert row.series in [each.series for each in await world.ours()]
+
+
+# --- what is nobody's business -----------------------------------------------------------------------------------------
+
+
+async def test_prv_01_a_private_appointment_is_a_time_and_nothing_more(world: Engine, desk: Desk) -> None:
+    async with linked(world) as person:
+        for number, kind in enumerate((Sensitivity.PRIVATE, Sensitivity.CONFIDENTIAL)):
+            await person.create(telling(sensitivity=kind, days=number + 1))
+        await world.sync(rounds=2)
+        assert [row.series.event.start for row in await world.ours()] == [moment(1), moment(2)]
+        assert not canaries_in(await everything_stored(world))
+
+
+async def test_prv_02_how_private_an_appointment_is_changes_only_on_purpose(world: Engine) -> None:
+    async with linked(world, private_events="as_normal") as person:
+        for number, kind in enumerate(Sensitivity):
+            await person.create(meeting(f"Theirs {kind}", days=number + 1, sensitivity=kind))
+        await world.sync()
+        for row in await world.ours():
+            await world.put(edited(row, start=moment(20), end=moment(20, 10)), row.id)
+        person.exchange.habits.keeps_texts = True
+        await world.sync(rounds=2)
+        assert {series.event.title: series.event.sensitivity for series in await there(person)} == {
+            f"Theirs {kind}": kind for kind in Sensitivity
+        }
+        written = "".join(entry.request for entry in person.exchange.ledger if entry.operation == "UpdateItem")
+        assert "calendar:Start" in written
+        assert "item:Sensitivity" not in written
+
+
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
@@ -285,19 +370,69 @@ async def test_tz_04_a_series_of_an_organizer_abroad_follows_the_clocks_there(wo
 # --- mailboxes -------------------------------------------------------------------------------------------------------
 
 
-async def test_aut_03_a_changed_password_is_tried_a_few_times_at_most_for_all_mailboxes(world: Engine) -> None:
-    async with start(exchange_with_account()) as running:
+@asynccontextmanager
+async def firm(world: Engine, *people: str) -> AsyncIterator[tuple[Exchange, UUID]]:
+    """Run a simulated firm whose mailboxes one service account opens; give its connection too."""
+    made = Exchange(methods=("basic",))
+    for name in people:
+        made.add_person(name)
+    made.add_account(*ACCOUNT, impersonates=("*@firm.example",))
+    async with start(made) as running:
         connection_id = await world.login("ews", running.url, ACCOUNT)
-        for number in range(6):
-            mailbox = running.exchange.simulator.add_mailbox(f"m{number}@firm.example")
-            mailbox.calendar.permissions[MAILBOX] = "Editor"
-            await world.bind(connection_id, "", mailbox.address, await world.resource(f"Person {number}"))
+        async with world.database.begin() as connection:
+            await connection.exec_driver_sql("update connection set access = 'impersonation'")
+        yield made, connection_id
+
+
+async def test_aut_03_a_changed_password_is_tried_a_few_times_at_most_for_all_mailboxes(world: Engine) -> None:
+    people = [f"m{number}" for number in range(6)]
+    async with firm(world, *people) as (exchange, connection_id):
+        for name in people:
+            await world.bind(connection_id, "", f"{name}@firm.example", await world.resource(name))
         await world.sync()
-        running.exchange.accounts.clear()
-        running.exchange.door.refused.clear()
-        running.exchange.add_account(ACCOUNT[0], "another password", MAILBOX)
+        assert {entry.mailbox for entry in exchange.ledger if entry.operation == "SyncFolderItems"} == {
+            f"{name}@firm.example" for name in people
+        }
+        exchange.door.refused.clear()
+        exchange.add_account(ACCOUNT[0], "another password", impersonates=("*@firm.example",))
         await world.sync(rounds=4)
-        assert 1 <= len(running.exchange.door.refused) <= 3, "a directory locks an account after five"
+        assert 1 <= len(exchange.door.refused) <= 3, "a directory locks an account after five"
+
+
+@pytest.mark.parametrize("order", [("anna", "ben", "north"), ("north", "ben", "anna")], ids=" ".join)
+async def test_dup_03_a_meeting_in_several_mailboxes_is_one_in_each_whatever_the_order(
+    world: Engine, order: tuple[str, ...]
+) -> None:
+    async with firm(world, "anna", "ben", "north") as (exchange, connection_id):
+        at, until = (point.wall.isoformat() for point in (moment(3, 10), moment(3, 11)))
+        guests = "".join(
+            f"<t:Attendee><t:Mailbox><t:EmailAddress>{name}@firm.example</t:EmailAddress></t:Mailbox></t:Attendee>"
+            for name in ("ben", "north")
+        )
+        exchange.carry_out(
+            "anna@firm.example",
+            '<m:CreateItem SendMeetingInvitations="SendToAllAndSaveCopy"><m:Items><t:CalendarItem><t:Subject>Together</t:Subject>'
+            f"<t:Start>{at}</t:Start><t:End>{until}</t:End><t:RequiredAttendees>{guests}</t:RequiredAttendees>"
+            '<t:StartTimeZone Id="W. Europe Standard Time"/><t:EndTimeZone Id="W. Europe Standard Time"/>'
+            "</t:CalendarItem></m:Items></m:CreateItem>",
+        )
+        sent = len(exchange.simulator.outbox)  # by Anna herself
+        resources = {name: await world.resource(name) for name in order}
+        for name in order:
+            linked = await world.bind(connection_id, "", f"{name}@firm.example", resources[name])
+            await world.set("link", linked.id, **FULL, relay="full")
+            await world.sync()
+        exchange.ledger.clear()
+        await world.sync(rounds=3)
+        assert asked(exchange, *WRITES) == 0
+        assert len(exchange.simulator.outbox) == sent
+        rows = await world.rows("select resource_id, uid from series where deleted_at is null")
+        assert {row["resource_id"] for row in rows} == set(resources.values())
+        assert len(rows) == 3
+        assert len({row["uid"] for row in rows}) == 1
+        for name in order:
+            mailbox = exchange.simulator.mailbox(f"{name}@firm.example")
+            assert len(mailbox.calendar.items) == 1, name
 
 
 async def test_aut_05_a_mailbox_without_licence_rests_and_goes_on_when_it_has_one_again(world: Engine, desk: Desk) -> None:
