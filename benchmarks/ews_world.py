@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from typing import Any
 
 import aiohttp
 from benchmarks.bench import PRODUCT, environment_of, process
+from benchmarks.memory_world import World
+
+from gleichtakt.store.embedded import Embedded
 
 DOMAIN = "firm.example"
 SERVICE, SERVICE_PASSWORD = "svc-sync", "svc-password"  # may act for everyone
@@ -173,3 +177,38 @@ class Owners:
                 return await self.put(owner, number)
 
         return await asyncio.gather(*map(one, range(count)))
+
+
+# --- an installation ---------------------------------------------------------------------------------------------
+
+
+def configuration(url: str, mailboxes: Sequence[str], settings: str) -> str:
+    """Give the configuration: one service account for all, a person for each mailbox."""
+    people = "\n".join(
+        f"      - {{external_id: p{number}, name: P{number}, links: [{{connection: exchange, mailbox: {name}}}]}}"
+        for number, name in enumerate(mailboxes)
+    )
+    return f"""
+version: 1
+organizations:
+  - external_id: bench
+    name: Benchmark
+    settings: {settings}
+    connections:
+      - {{external_id: exchange, name: exchange, provider: ews, url: "{url}", access: impersonation,
+          auth: {{method: ntlm, username: {SERVICE}, password: "env:BENCH_PASSWORD"}}, allow_insecure: true}}
+    resources:
+{people}
+"""
+
+
+@contextmanager
+def linked_firm(folder: Path, *, mailboxes: int, settings: str, **habits: Any) -> Iterator[tuple[World, Simulated]]:
+    """Make an installation that is linked to so many mailboxes by one service account. Nothing is synced yet."""
+    names = [mailbox(number) for number in range(mailboxes)]
+    environment = environment_of(folder / "data", BENCH_PASSWORD=SERVICE_PASSWORD)
+    with simulated(folder, mailboxes=names, **habits) as server, Embedded.start(folder / "data") as embedded:
+        (folder / "firm.yaml").write_text(configuration(server.url, names, settings))
+        apply = [str(PRODUCT), "apply", str(folder / "firm.yaml")]
+        subprocess.run(apply, env=environment, check=True, stdout=subprocess.DEVNULL)
+        yield World(folder, environment, server.process_id, embedded.url), server
