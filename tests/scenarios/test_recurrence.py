@@ -226,59 +226,6 @@ async def test_rec_05_a_shifted_series_keeps_its_exceptions_and_leaves_nothing_b
     assert world.writes() == 0
 
 
-REFUSED = {
-    "several days by position": "FREQ=MONTHLY;BYDAY=MO,TU;BYSETPOS=2,3",
-    "a week of the year": "FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO",
-    "hourly": "FREQ=HOURLY;INTERVAL=6;COUNT=8",
-    "two rules": "FREQ=WEEKLY;COUNT=3\nFREQ=MONTHLY;COUNT=3",
-}
-
-
-async def test_rec_06_a_rule_the_target_cannot_express_is_told_and_keeps_nobody_back(world: Engine, desk: Desk) -> None:
-    tie = await world.tie("patterns", "patterned", **FULL)
-    rows = [await world.put(meeting(kind, rrule=rule)) for kind, rule in REFUSED.items()]
-    rows.append(await world.put(meeting("extra dates", rrule="FREQ=WEEKLY;COUNT=3", rdate=(moment(30),))))
-    await world.put(meeting("Plain", days=3))
-    await world.put(meeting("Weekly", rrule="FREQ=WEEKLY;BYDAY=MO,TU;COUNT=4"))
-    await world.sync(rounds=2)
-    assert tie.titles == ["Plain", "Weekly"]
-    for language, word in (("en", "rule"), ("de", "Wiederholungsregel")):
-        told = await desk.problems(language=language)
-        assert {one["series_id"] for one in told} == {str(row.id) for row in rows}
-        for one in told:
-            assert (one["code"], one["link_id"], one["scope"]) == ("sync.rule_not_held", str(tie.id), "series")
-            assert word in one["cause"]
-            assert one["remedy"]
-    kept = {row.id: row.series for row in await world.ours()}
-    assert all(kept[row.id] == row.series for row in rows)  # the source rule is never rewritten
-
-    world.forget()
-    await world.sync(rounds=2)
-    assert world.writes() == 0
-    for row in rows:
-        await world.put(replace(row.series, rrule="FREQ=WEEKLY;COUNT=3", rdate=()), row.id)
-    await world.sync()
-    assert len(tie.titles) == 7
-    assert not await desk.problems()
-
-
-async def test_rec_06_a_copy_that_can_no_longer_be_right_goes_and_the_reason_is_told(world: Engine, desk: Desk) -> None:
-    tie = await world.tie("patterns", "patterned", **FULL)
-    row = await world.put(meeting("Weekly", rrule="FREQ=WEEKLY;COUNT=4"))
-    await world.sync()
-    assert tie.titles == ["Weekly"]
-    await world.put(replace(row.series, rrule=REFUSED["hourly"]), row.id)
-    await world.sync(rounds=2)
-    assert not tie.things
-    (told,) = await desk.problems()
-    assert told["code"] == "sync.rule_not_held"
-    assert (await desk.get(f"/links/{tie.id}"))["state"] == "degraded"
-    await world.delete(row.id)
-    await world.sync(rounds=2)
-    assert not await desk.problems()
-    assert (await desk.get(f"/links/{tie.id}"))["state"] == "in_step"
-
-
 async def test_rec_06_a_title_changed_at_a_place_for_patterns_leaves_the_rule_as_it_is(world: Engine) -> None:
     tie = await world.tie("patterns", "patterned", **FULL)
     row = await world.put(meeting("Weekly", rrule="FREQ=WEEKLY;BYDAY=MO,WE;COUNT=8;WKST=SU"))

@@ -88,13 +88,26 @@ KINDS: Mapping[str, Callable[[Series], Series]] = {
     ),
     "invited": _invited,
 }
+
+
+def _extra_dates(series: Series) -> Series:
+    return replace(series, rrule="FREQ=WEEKLY;COUNT=3", rdate=(shifted(series.event.start, timedelta(days=50)),))
+
+
+#: Kinds of series that no pattern of Exchange expresses.
+WITHOUT_PATTERN: Mapping[str, Callable[[Series], Series]] = {
+    "extra dates": _extra_dates,
+    "two rules": lambda series: replace(series, rrule="FREQ=WEEKLY;COUNT=3\nFREQ=MONTHLY;COUNT=3"),
+    "every six hours": lambda series: replace(series, rrule="FREQ=HOURLY;INTERVAL=6;COUNT=7"),
+    "last day but one": lambda series: replace(series, rrule="FREQ=MONTHLY;BYMONTHDAY=-2;COUNT=3"),
+}
 #: What calendars with few zones or with mails hold otherwise than we do.
 NEEDS_MORE = frozenset({"floating", "zone of its own", "invited"})
 
 
 def new_event(kind: str, token: str, number: int, uid: str) -> Series:
     """Give an event of a kind. token: first word of its title, by which tests know it. number: makes it another one."""
-    return KINDS[kind](meeting(f"{token} title", days=number % 20 + 1, uid=uid))
+    return {**KINDS, **WITHOUT_PATTERN}[kind](meeting(f"{token} title", days=number % 20 + 1, uid=uid))
 
 
 def token_of(series: Series) -> str:
@@ -169,7 +182,7 @@ def _undo(series: Series, value: str) -> Series | None:
 
 
 def _longer(series: Series, value: str) -> Series | None:
-    count = series.rrule.partition("COUNT=")[2].partition(";")[0]
+    count = series.rrule.partition("\n")[0].partition("COUNT=")[2].partition(";")[0]
     return replace(series, rrule=series.rrule.replace(f"COUNT={count}", f"COUNT={int(count) + 1}")) if count else None
 
 

@@ -25,10 +25,11 @@ from tests.engine import KEY, Engine
 from tests.servers import shared
 from tests.simulation.breaking import BreakingDatabase
 from tests.simulation.caldav_remote import tie_real, tie_simulated
-from tests.simulation.content import EDITS, KINDS, NEEDS_MORE
+from tests.simulation.content import EDITS, KINDS, NEEDS_MORE, WITHOUT_PATTERN
 from tests.simulation.ews_remote import exchange_with_account, tie_exchange
 from tests.simulation.history import APP, TROUBLES, History, Remote, begin_history
 from tests.simulation.memory_remote import MemoryRemote
+from tests.simulation.parts_remote import PartsHistory, PartsRemote
 
 from gleichtakt.settings import Settings
 from gleichtakt.simulators import caldav, exchange, memory
@@ -60,6 +61,8 @@ WORLDS: dict[tuple[str, ...], int] = {
     ("radicale",): 5,
     ("ews",): 12,
     ("ews", "caldav"): 8,
+    ("patterned",): 30,
+    ("exact", "patterned"): 15,
 }
 #: Kinds of events that a calendar holds otherwise than we do.
 LACKS: dict[str, frozenset[str]] = {
@@ -109,7 +112,8 @@ class World:
         engine = Engine(self.database, self.memory, Settings(worker_slots=4), SecretBox(KEY))
         await engine.begin()
         self.memory.simulator.forget_calls()
-        return await begin_history(engine, self.database, [await self._remote(engine, name) for name in self.calendars])
+        of = PartsHistory if "patterned" in self.calendars else History
+        return await begin_history(engine, self.database, [await self._remote(engine, name) for name in self.calendars], of)
 
     async def _remote(self, engine: Engine, name: str) -> Remote:
         if name in self.caldav:
@@ -118,7 +122,8 @@ class World:
             return await tie_exchange(engine, self.exchange)
         if name == "radicale":
             return await tie_real(engine, shared(name), self.session)
-        return MemoryRemote(await engine.tie(new_id().hex, "" if name == "exact" else name, MAILBOX))
+        kind = PartsRemote if name == "patterned" else MemoryRemote
+        return kind(await engine.tie(new_id().hex, "" if name == "exact" else name, MAILBOX))
 
 
 class Machine(RuleBasedStateMachine):
@@ -192,6 +197,14 @@ class Machine(RuleBasedStateMachine):
             self._do("check")
 
 
+class PartsMachine(Machine):
+    """A world in which series have no pattern, and get one."""
+
+    @rule(which=NUMBER, other=NUMBER)
+    def rewrites(self, which: int, other: int) -> None:
+        self._do("rewrites", which, other)
+
+
 @contextmanager
 def world_of(calendars: tuple[str, ...], url: str, template: str) -> Iterator[World]:
     """Run a world over a database of its own around a block."""
@@ -214,8 +227,10 @@ def world_of(calendars: tuple[str, ...], url: str, template: str) -> Iterator[Wo
 def test_all_sides_come_to_the_same_end(postgres_url: str, template: str, calendars: tuple[str, ...]) -> None:
     lacking = {kind for name in calendars for kind in LACKS.get(name, ())}
     kinds = [kind for kind in (*PLAIN, *sorted(NEEDS_MORE)) if kind not in lacking]
+    in_parts = "patterned" in calendars
+    kinds += [*WITHOUT_PATTERN, *WITHOUT_PATTERN] if in_parts else []
     with world_of(calendars, postgres_url, template) as world:
-        machine = type("Machine", (Machine,), {"world": world, "kinds": kinds})
+        machine = type("Machine", (PartsMachine if in_parts else Machine,), {"world": world, "kinds": kinds})
         if not NIGHTLY:
             machine = seed(crc32(repr(calendars).encode()))(machine)  # other histories for each world, the same every day
         run_state_machine_as_test(
@@ -241,6 +256,26 @@ def test_a_merge_that_dies_at_any_border_arrives_whole(postgres_url: str, templa
                 ("edits", APP, 0, "description", "ours"),
                 ("edits", 0, 0, "time", "theirs"),
                 ("passes", border),
+                ("check",),
+            ):
+                world.run(getattr(history, step)(*given))
+
+
+def test_a_series_that_gets_and_loses_its_pattern_and_dies_at_any_border_stands_once(postgres_url: str, template: str) -> None:
+    with world_of(("patterned",), postgres_url, template) as world:
+        for border in range(1, 44, 3):
+            history = world.run(world.history())
+            for step, *given in (
+                ("creates", APP, "two rules"),
+                ("passes", border),
+                ("rewrites", 0, 2),  # every day: one object
+                ("passes", border),
+                ("rewrites", 0, 0),  # every week: one object
+                ("passes", 44 - border),
+                ("check",),
+                ("rewrites", 0, 3),  # every nine hours: parts
+                ("passes", border),
+                ("edits", 0, 0, "title", "theirs"),
                 ("check",),
             ):
                 world.run(getattr(history, step)(*given))

@@ -61,5 +61,7 @@ SENTENCES: dict[str, Sentence] = {
     "recurrence.order": _inexpressible(
         "an occurrence was moved past its neighbour", "ein Vorkommen wurde über seinen Nachbarn hinaus verschoben"
     ),
+    "recurrence.none": _inexpressible("it holds single events only", "es führt nur einzelne Termine"),
+    "recurrence.own_zone": _inexpressible("its time zone is one of its own", "ihre Zeitzone ist eine eigene"),
     "recurrence.detached": _inexpressible("only single occurrences are known", "nur einzelne Vorkommen sind bekannt"),
 }

@@ -160,8 +160,18 @@ SENTENCES: dict[str, Sentence] = {
         "Nichts zu tun: Die genaueren Werte bleiben hier und werden nicht überschrieben.",
     ),
     "sync.exploded": _why(
-        "The calendar system cannot express this recurrence rule; its occurrences are written one by one.",
-        "Das Kalendersystem kann diese Wiederholungsregel nicht ausdrücken; ihre Termine werden einzeln geschrieben.",
+        "The calendar system cannot express this recurrence; its occurrences stand there as single events.",
+        "Das Kalendersystem kann diese Wiederholung nicht ausdrücken; ihre Termine stehen dort einzeln.",
+        "Nothing to do: a change on either side arrives on the other, and new occurrences follow day by day.",
+        "Nichts zu tun: Änderungen kommen auf beiden Seiten an, und neue Termine folgen Tag für Tag.",
+    ),
+    "sync.parts_in_step": _why(
+        "The single events of a series are completed: the window has moved on, or an interruption had left some out.",
+        "Die einzelnen Termine einer Serie werden ergänzt: Das Fenster ist weitergerückt, oder eine Störung ließ welche aus.",
+    ),
+    "sync.whole_again": _why(
+        "The calendar system can express this recurrence now; one series takes the place of the single events.",
+        "Das Kalendersystem kann diese Wiederholung nun ausdrücken; eine Serie tritt an die Stelle der einzelnen Termine.",
     ),
     "sync.waits_inbound": _why(
         "Taking changes is stopped and the copy was changed in the calendar system; both sides wait.",

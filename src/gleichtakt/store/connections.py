@@ -184,7 +184,7 @@ async def erase(connection: AsyncConnection, organization_id: UUID, connection_i
     links = (await dependants(connection, connection_id))["links"]
     if links:
         raise Conflict("web.still_linked", Scope.ACCOUNT, links=str(links))
-    for name in ("pairing", "observed"):  # what disconnected links still remember
+    for name in ("pairing", "part", "observed"):  # what disconnected links still remember
         await connection.execute(
             text(f"""delete from {name} t using link l where l.connection_id = :id and t.link_id = l.id
                      and t.resource_id = l.resource_id"""),

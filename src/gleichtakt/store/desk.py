@@ -95,7 +95,8 @@ join connection on connection.id = link.connection_id
 join lane on lane.id = link.lane_id
 left join (select link_id, count(*) from hold where state = 'open' group by link_id) held on held.link_id = link.id
 left join (select link_id, count(*) from conflict where state = 'open' group by link_id) clashing on clashing.link_id = link.id
-left join (select link_id, count(*) from problem where state = 'open' group by link_id) parked on parked.link_id = link.id
+left join (select link_id, count(*) from problem where state = 'open' and kind <> 'notice' group by link_id) parked
+  on parked.link_id = link.id
 where (cast(:organization_id as uuid) is null or link.organization_id = :organization_id)
 """
 
@@ -220,10 +221,14 @@ def way(of: policy.Policy) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a link carries. in_step: events both sides share; left_out: how many are not mirrored, by reason."""
+    """What a link carries. in_step: events both sides share; left_out: how many are not mirrored, by reason.
+
+    in_parts: series that stand there as single events.
+    """
 
     in_step: int
     parked: int
+    in_parts: int
     left_out: Mapping[str, int]
 
 
@@ -232,16 +237,17 @@ async def contents(connection: AsyncConnection, resource_id: UUID, link_id: UUID
     given = {"resource_id": resource_id, "link_id": link_id}
     own = "resource_id = :resource_id and link_id = :link_id"
     pairs = await connection.execute(
-        text(f"""select count(*) filter (where state = 'linked' and href is not null), count(*) filter (where state = 'parked')
+        text(f"""select count(*) filter (where state = 'linked' and href is not null), count(*) filter (where state = 'parked'),
+                        count(*) filter (where href like 'parts:%')
                  from pairing where {own}"""),
         given,
     )
-    shared, parked = pairs.one()
+    shared, parked, in_parts = pairs.one()
     rest = await connection.execute(
         text(f"select reason, count(*) from observed where {own} and reason <> '' and not gone group by reason order by 2 desc"),
         given,
     )
-    return Contents(shared, parked, {row[0]: row[1] for row in rest})
+    return Contents(shared, parked, in_parts, {row[0]: row[1] for row in rest})
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +286,7 @@ async def waiting(connection: AsyncConnection, organization_id: UUID | None) -> 
     found = await connection.execute(
         text(f"""select (select count(*) from hold where state = 'open' and {_OWN}) as holds,
                         (select count(*) from conflict where state = 'open' and {_OWN}) as conflicts,
-                        (select count(*) from problem where state = 'open' and {_OWN}) as problems"""),
+                        (select count(*) from problem where state = 'open' and kind <> 'notice' and {_OWN}) as problems"""),
         {"organization_id": organization_id},
     )
     return dict(found.mappings().one())
@@ -577,12 +583,12 @@ async def problems(
     number: int = 1,
     size: int = PAGE,
 ) -> Shelf:
-    """Give one page of problems, latest first."""
+    """Give one page of problems, latest first, and after them what is listed for information only."""
     found = await connection.execute(
         text(f"""{_PROBLEMS} and problem.state = :state and (cast(:link_id as uuid) is null or problem.link_id = :link_id)
                  and (cast(:connection_id as uuid) is null
                       or coalesce(problem.connection_id, link.connection_id) = :connection_id)
-                 order by problem.last_at desc, problem.id limit :limit offset :offset"""),
+                 order by problem.kind = 'notice', problem.last_at desc, problem.id limit :limit offset :offset"""),
         {
             "organization_id": organization_id,
             "state": state,

@@ -177,7 +177,7 @@ async def _enter(connection: AsyncConnection, found: Link, state: str, values: M
 async def _forget(connection: AsyncConnection, link_id: UUID, resource_id: UUID) -> None:
     """Drop pairings, what was observed, and what waited for a person."""
     given = {"link_id": link_id, "resource_id": resource_id}
-    for table in ("pairing", "observed"):
+    for table in ("pairing", "part", "observed"):
         await connection.execute(text(f"delete from {table} where resource_id = :resource_id and link_id = :link_id"), given)
     for table in ("hold", "conflict", "problem"):
         await connection.execute(
@@ -286,7 +286,7 @@ async def erase(connection: AsyncConnection, organization_id: UUID, link_id: UUI
         raise Conflict("web.etag_stale", Scope.SERIES)
     await drop_imported(connection, found, actor)
     given = {"resource_id": found.resource_id, "link_id": link_id}
-    for table in ("pairing", "observed"):
+    for table in ("pairing", "part", "observed"):
         await connection.execute(text(f"delete from {table} where resource_id = :resource_id and link_id = :link_id"), given)
     await connection.execute(text("delete from setting where level = 'link' and object_id = :link_id"), {"link_id": link_id})
     await links.remove(connection, organization_id, link_id)

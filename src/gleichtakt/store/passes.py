@@ -200,7 +200,9 @@ async def paired(connection: AsyncConnection, link: LinkRow, hrefs: Sequence[str
     """Give what the paired ones of these objects are to us."""
     found = await connection.execute(
         text("""select p.href, p.series_id, s.origin, s.origin_link_id is not distinct from p.link_id
-                from pairing p join series s on s.resource_id = p.resource_id and s.id = p.series_id
+                from (select resource_id, link_id, series_id, href from pairing union all
+                      select resource_id, link_id, series_id, href from part) p
+                join series s on s.resource_id = p.resource_id and s.id = p.series_id
                 where p.resource_id = :resource_id and p.link_id = :link_id and p.href = any(cast(:hrefs as text[]))"""),
         {"resource_id": link.resource_id, "link_id": link.id, "hrefs": list(hrefs)},
     )
@@ -234,7 +236,8 @@ on conflict (resource_id, link_id, href) do update set etag = excluded.etag, rea
 """)
 _UNPARK = text("""
 update pairing set stale = true, retry_at = null, state = 'linked' where resource_id = :resource_id and link_id = :link_id
-  and state = 'parked' and href = any(cast(:hrefs as text[]))
+  and state = 'parked' and (href = any(cast(:hrefs as text[])) or series_id in (
+    select series_id from part where resource_id = :resource_id and link_id = :link_id and href = any(cast(:hrefs as text[]))))
 """)
 
 
@@ -321,10 +324,10 @@ async def to_fetch(connection: AsyncConnection, link: LinkRow, start: datetime, 
 
 
 async def roll(connection: AsyncConnection, link: LinkRow) -> None:
-    """Look again at series without a copy there: the window has moved, and some may have entered it."""
+    """Look again at series without a copy there, or with one in parts: the window has moved, and some may have entered it."""
     await connection.execute(
-        text("""update pairing set stale = true where resource_id = :resource_id and link_id = :link_id and href is null
-                and intent is null and hold_id is null"""),
+        text("""update pairing set stale = true where resource_id = :resource_id and link_id = :link_id
+                and (href is null or href like 'parts:%') and intent is null and hold_id is null"""),
         {"resource_id": link.resource_id, "link_id": link.id},
     )
 
@@ -377,6 +380,8 @@ class PairRow:
     seen_at: datetime | None
     modified_at: datetime | None
     problem_code: str  # why it was put aside, or has no copy
+    grade: str  # how the other side holds ours, as last asked: exact, exploded or refused
+    grade_reason: str
 
 
 _PAIR = """
@@ -385,7 +390,7 @@ select p.series_id, p.href, p.base_ours::text, p.base_theirs::text, p.made_by_us
        coalesce(s.uid, ''), s.starts_at, s.ends_at, o.href is not null, coalesce(o.etag, ''), o.document, coalesce(o.reason, ''),
        coalesce(o.gone, true), coalesce(o.is_organizer, true), coalesce(o.response, 'none'),
        coalesce(o.gone or o.etag <> p.etag, false), o.seen_at,
-       o.modified_at, p.problem_code
+       o.modified_at, p.problem_code, p.grade, p.grade_reason
 from pairing p
 left join series s on s.resource_id = p.resource_id and s.id = p.series_id
 left join observed o on o.resource_id = p.resource_id and o.link_id = p.link_id and o.href = p.href
@@ -398,6 +403,14 @@ def _pair(row: Sequence[Any]) -> PairRow:
 
 async def mark_pairings(connection: AsyncConnection, link: LinkRow) -> None:
     """Carry staleness of what was observed over to its pairing, so that one list is left to plan."""
+    await connection.execute(
+        text("""update pairing p set stale = true, retry_at = null from observed o join part on part.resource_id = o.resource_id
+                  and part.link_id = o.link_id and part.href = o.href
+                where o.resource_id = :resource_id and o.link_id = :link_id and o.stale
+                  and p.resource_id = :resource_id and p.link_id = :link_id and p.series_id = part.series_id
+                  and not (p.stale and p.retry_at is null)"""),
+        {"resource_id": link.resource_id, "link_id": link.id},
+    )
     await connection.execute(
         text("""update pairing p set stale = true, retry_at = null from observed o
                 where o.resource_id = :resource_id and o.link_id = :link_id and o.stale
@@ -444,6 +457,8 @@ async def unpaired_observed(connection: AsyncConnection, link: LinkRow, after: s
                        o.response, o.starts_at
                 from observed o where o.resource_id = :resource_id and o.link_id = :link_id and o.stale and o.href > :after
                 and not exists (select from pairing p where p.resource_id = o.resource_id and p.link_id = o.link_id
+                                and p.href = o.href)
+                and not exists (select from part p where p.resource_id = o.resource_id and p.link_id = o.link_id
                                 and p.href = o.href)
                 order by o.href limit :limit"""),
         {"resource_id": link.resource_id, "link_id": link.id, "after": after, "limit": limit},

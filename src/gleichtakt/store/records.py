@@ -493,7 +493,7 @@ async def close_problems(
     """
     await connection.execute(
         text("""update problem set state = 'resolved', last_at = now() where state = 'open' and organization_id = :organization_id
-                and code <> all(cast(:to_read as text[])) and (
+                and kind <> 'notice' and code <> all(cast(:to_read as text[])) and (
                   (link_id = :link_id and (series_id = any(cast(:ids as uuid[]))
                                               or (series_id is null and href = any(cast(:hrefs as text[])))))
                   or (cast(:wider as boolean) and scope <> 'series'
@@ -513,8 +513,50 @@ async def close_problems(
 async def open_problem_count(connection: AsyncConnection, link: LinkRow) -> int:
     """Give how many problems of this link are open."""
     found = await connection.execute(
-        text("select count(*) from problem where state = 'open' and organization_id = :organization_id and link_id = :link_id"),
+        text("""select count(*) from problem where state = 'open' and kind <> 'notice' and organization_id = :organization_id
+                and link_id = :link_id"""),
         {"organization_id": link.organization_id, "link_id": link.id},
     )
     count: int = found.scalar_one()
     return count
+
+
+# --- notices -----------------------------------------------------------------------------------------------------
+
+
+async def post_notice(
+    connection: AsyncConnection,
+    link: LinkRow,
+    code: str,
+    series_id: UUID,
+    event_start: datetime | None,
+) -> None:
+    """List something worth knowing beside the problems: it keeps nothing from happening and needs nobody."""
+    await connection.execute(
+        text("""insert into problem (id, organization_id, resource_id, link_id, connection_id, series_id, side, code, kind,
+                                     scope, event_start, key)
+                values (:id, :organization_id, :resource_id, :link_id, :connection_id, :series_id, 'provider', :code, 'notice',
+                        'series', :event_start, :key)
+                on conflict (organization_id, key) where state = 'open' do update set last_at = now()"""),
+        {
+            "id": new_id(),
+            "organization_id": link.organization_id,
+            "resource_id": link.resource_id,
+            "link_id": link.id,
+            "connection_id": link.connection_id,
+            "series_id": series_id,
+            "code": code,
+            "event_start": event_start,
+            "key": f"{link.id}/{series_id}/{code}",
+        },
+    )
+
+
+async def withdraw_notices(connection: AsyncConnection, link: LinkRow, series_ids: Sequence[UUID]) -> None:
+    """Take notices about series off the list."""
+    if series_ids:
+        await connection.execute(
+            text("""update problem set state = 'resolved', last_at = now() where state = 'open' and kind = 'notice'
+                    and organization_id = :organization_id and link_id = :link_id and series_id = any(cast(:ids as uuid[]))"""),
+            {"organization_id": link.organization_id, "link_id": link.id, "ids": list(series_ids)},
+        )

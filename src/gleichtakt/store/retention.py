@@ -172,6 +172,7 @@ async def _forget_link(database: Database, link: Mapping[str, Any]) -> int:
             f"DELETE FROM occurrence WHERE resource_id = :resource_id AND series_id IN {imported}",
             f"DELETE FROM journal WHERE resource_id = :resource_id AND series_id IN {imported}",
             f"DELETE FROM pairing WHERE resource_id = :resource_id AND (link_id = :link_id OR series_id IN {imported})",
+            f"DELETE FROM part WHERE resource_id = :resource_id AND (link_id = :link_id OR series_id IN {imported})",
             "DELETE FROM observed WHERE resource_id = :resource_id AND link_id = :link_id",
             "DELETE FROM series WHERE resource_id = :resource_id AND origin_link_id = :link_id",
         ):

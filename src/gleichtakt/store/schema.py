@@ -372,7 +372,8 @@ observed = _partitioned(
     Index("observed_uid_ix", "resource_id", "link_id", "uid"),
 )
 
-#: link × series ↔ href. A row without href: ours has no copy there yet, or may have none.
+#: link × series ↔ href. A row without href: ours has no copy there yet, or may have none. A copy in parts is named
+#: `parts:<series>` here; its objects are rows of `part`.
 #: base_*: flat projection of each side when both last agreed; `theirs` null means the same as ours.
 pairing = _partitioned(
     "pairing",
@@ -394,11 +395,29 @@ pairing = _partitioned(
     _int("attempt"),
     _time("retry_at"),
     _text("problem_code"),
+    _text("grade"),  # how the other side holds ours: exact | exploded | refused; empty where it was not asked
+    _text("grade_reason"),  # code of why it is not exact
     _json("writes", "[]"),  # our last writes for the loop breaker: side, time, whether it answered a movement there
     Index("pairing_href_ix", "resource_id", "link_id", "href", unique=True, postgresql_where=text("href IS NOT NULL")),
     Index("pairing_stale_ix", "resource_id", "link_id", postgresql_where=text("stale")),
     Index("pairing_intent_ix", "resource_id", "link_id", postgresql_where=text("intent IS NOT NULL")),
     Index("pairing_series_ix", "resource_id", "series_id"),
+)
+
+#: One single event there that stands for an occurrence of a series of ours (see `sync.parts`), paired on its own.
+part = _partitioned(
+    "part",
+    _uuid("resource_id", key=True),
+    _uuid("id", key=True),
+    _uuid("link_id"),
+    _uuid("series_id"),
+    _text("slot"),  # original start on the master's wall clock; empty: an object that gives way to the parts
+    _text("href", null=True),  # null while it is being made
+    _json("stored", None),  # flat content there when both sides last agreed
+    _json("sent", None),  # flat content we last wanted there; null means the same as stored
+    _json("intent", None),  # open write; the pairing says then that its parts are being written
+    Index("part_series_ix", "resource_id", "link_id", "series_id"),
+    Index("part_href_ix", "resource_id", "link_id", "href", unique=True, postgresql_where=text("href IS NOT NULL")),
 )
 
 #: Identity columns of partitioned tables need PostgreSQL 17.
@@ -747,4 +766,4 @@ idempotency = Table(
     _time("created_at", now=True),
 )
 
-PARTITIONED = (series, occurrence, observed, pairing, journal)
+PARTITIONED = (series, occurrence, observed, pairing, part, journal)

@@ -60,7 +60,7 @@ class Case:
 
     def outward(self, series: Series) -> Series | Withheld:
         """Project a series of ours for the other side."""
-        return projection.outward(
+        found = projection.outward(
             series,
             role=self.role,
             policy=self.policy,
@@ -69,6 +69,9 @@ class Case:
             reader=self.reader,
             language=self.language,
         )
+        if self.view.obstacle and isinstance(found, Series) and self.role is not Role.FOREIGN:
+            return Withheld(self.view.obstacle, by_policy=False)
+        return found
 
     def noted(self, flat: Mapping[str, Any]) -> Flat:
         """Give our half of a base, with the fields that are compared today."""

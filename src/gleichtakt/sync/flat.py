@@ -278,13 +278,14 @@ def _moved_along(onto: Mapping[str, Any], moved: set[str], from_: Mapping[str, A
     if not own:
         return onto
     old, new = read_point(onto["start"], "start"), read_point(from_["start"], "start")
-    slots = {slot: _moved_slot(slot, old, new) for slot in {slot_of(key) for key in own}}
+    slots = {slot: moved_slot(slot, old, new) for slot in {slot_of(key) for key in own}}
     left = {*own, *(f"@{slot}" for slot in slots if f"@{slot}" not in from_)}
     kept = {key: value for key, value in onto.items() if key not in left}
     return kept | {key.replace(slot_of(key), slots[slot_of(key)], 1): onto[key] for key in own}
 
 
-def _moved_slot(slot: str, old: Point, new: Point) -> str:
+def moved_slot(slot: str, old: Point, new: Point) -> str:
+    """Give the slot that an occurrence has once its series has moved from an old start to a new one."""
     try:
         wall = wall_of(slot_point(old, slot)) + (wall_of(new) - wall_of(old))
     except OverflowError:

@@ -87,7 +87,8 @@ class View:
 
     ours: full content, None when absent or deleted (`ours_deleted` tells which). theirs: None when proven absent.
     base None: never agreed. is_origin_link: a provider-origin series on the link it came from. relayed: provider-origin
-    on another link of the resource. origin_writes: `app_writes_foreign` of the link it came from (for both cases).
+    on another link of the resource. obstacle: code of why the other side can hold no copy of ours, not even in parts; the
+    caller knows, because it depends on the window. origin_writes: `app_writes_foreign` of the link it came from (for both cases).
     """
 
     origin: str  # app | provider
@@ -105,6 +106,7 @@ class View:
     grace_over: bool = False  # the remote deletion is older than delete_grace_minutes
     in_window: bool = True
     uid: str = ""
+    obstacle: str = ""
     first_run: bool = False  # the link has never finished a pass: `first_run` of the policy limits what is created
 
 

@@ -405,6 +405,11 @@ def outward(
         return reason
     if role is not Role.FOREIGN:
         series = _reduced(series, _outward_reduction(role, policy, limits, origin_detail, language))
+    return fitted(series, limits, reader)
+
+
+def fitted(series: Series, limits: Limits, reader: tzinfo) -> Series:
+    """Bring a series into the words of the other side: its states, its letters, its zones, its lengths."""
     return _same_kinds(_each_event(series, lambda event: _fitted(event, limits, reader)))
 
 
@@ -494,7 +499,6 @@ _TEXTS: Final = ("title", "description", "location", "conference_url", "url")
 
 
 def _fitted(event: Event, limits: Limits, reader: tzinfo) -> Event:
-    """Bring one event into the words of the other side: its states, its letters, its zones, its lengths."""
     show_as = next((s for s in COARSER_SHOW_AS[event.show_as] if s.value in limits.show_as), event.show_as)
     sensitivity = next((s for s in COARSER_SENSITIVITY[event.sensitivity] if s.value in limits.sensitivity), event.sensitivity)
     start, end = (_fitted_point(point, limits, reader) for point in (event.start, event.end))

@@ -14,40 +14,57 @@ from uuid import UUID
 
 from gleichtakt.errors import Conflict, Gone, Permanent, Scope
 from gleichtakt.model.event import Series
+from gleichtakt.model.exchange_pattern import Grade
 from gleichtakt.providers.protocol import Stored
-from gleichtakt.store import calendars, passes, records
+from gleichtakt.store import calendars, parts, passes, records
 from gleichtakt.store.calendars import Write
 from gleichtakt.store.passes import JournalRow, PairRow
 from gleichtakt.sync import decide
 from gleichtakt.sync.flat import flatten
+from gleichtakt.sync.parts import grade
 from gleichtakt.sync.plan import Action, Flat, Side, Verb
 from gleichtakt.sync.undo import Entry, rebase, reverse
 from gleichtakt.worker.link_pass.context import Pass
 from gleichtakt.worker.link_pass.effects import VERBS, Intent, journal_entry, perform, seen_after
 from gleichtakt.worker.link_pass.observe import fetch, inward, observed_row
 from gleichtakt.worker.link_pass.plan import view_of
+from gleichtakt.worker.undo_parts import joined_documents, undo_in_parts
 
 
 async def undo_run(work: Pass) -> None:
     """Set back what the run named by this one (`undo_of`) wrote over this link."""
     async with work.database.read() as connection:
         rows = await passes.journal_of(connection, work.link, work.link.run_id)
-    hrefs = sorted({row.href for row in rows if row.side == Side.PROVIDER and row.href})
-    gone = await fetch(work, hrefs)
+    written = {row.href: row.series_id for row in rows if row.side == Side.PROVIDER and row.href and row.series_id}
+    hrefs = sorted(href for href in written if not parts.is_place(href))
+    in_parts = [series_id for href, series_id in written.items() if parts.is_place(href)]
+    async with work.database.read() as connection:
+        known = await parts.of(connection, work.link, in_parts)
+    gone = await fetch(work, [*hrefs, *(row.href for found in known.values() for row in found if row.href)])
     async with work.writing() as connection:
         await passes.mark_gone(connection, work.link, gone)
 
         ours = await calendars.lock(connection, work.link.resource_id, [row.series_id for row in rows if row.series_id])
         theirs = await passes.documents(connection, work.link, hrefs)
+        theirs |= await joined_documents(work, connection, in_parts)
     series_of = {row.href: row.series_id for row in rows if row.href and row.series_id}
     reversal = reverse([_entry(row, ours, theirs) for row in rows])
     for place, action in reversal.actions:
         if action.side is Side.APP:
             await _undo_ours(work, UUID(place), action)
+        elif parts.is_place(place) or _needs_parts(work, action):
+            await undo_in_parts(work, place, series_of[place], action)
         else:
             await _undo_theirs(work, place, series_of[place], action)
     for place, code in reversal.lost:
         await _note_lost(work, place, code, series_of)
+
+
+def _needs_parts(work: Pass, action: Action) -> bool:
+    """Say whether what is brought back can stand there in parts only."""
+    if action.series is None:
+        return False
+    return grade(action.series, work.limits, work.window, work.reader, begun=True).grade is Grade.EXPLODED
 
 
 def _entry(row: JournalRow, ours: dict[UUID, calendars.EventRow], theirs: dict[str, tuple[str, str]]) -> Entry:

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from gleichtakt.errors import Language
 from gleichtakt.onboarding.connect import provider_limits
-from gleichtakt.store import levels, runs
+from gleichtakt.store import levels, parts, runs
 from gleichtakt.store import links as store
 from gleichtakt.store.freshness import INTERVAL_SECONDS, freshness
 from gleichtakt.store.links import Ending, Link, links
@@ -111,6 +111,18 @@ class LinkEnded(msgspec.Struct):
     copies: int
     imported: int
     run_id: UUID | None
+
+
+class HeldSeriesView(msgspec.Struct):
+    """How the calendar system holds a recurring series: as it is, as single events, or not at all, and why.
+
+    parts: how many single events stand there for it.
+    """
+
+    series_id: UUID
+    grade: Literal["exact", "exploded", "refused"]
+    reason: Words | None
+    parts: int
 
 
 FIXED = ("resource_id", "connection_id", "mailbox", "calendar")
@@ -215,6 +227,19 @@ async def delete_link(request: Ask, link_id: FromPath[UUID]) -> None:
         deed.answer(None, status=204)
 
 
+@get("/links/{link_id:uuid}/series")
+async def list_held_series(
+    request: Ask, link_id: FromPath[UUID], limit: Limit = 100, cursor: Cursor = None
+) -> Response[Page[HeldSeriesView]]:
+    """Say how a calendar system that knows few patterns holds each recurring series. Empty where it holds every rule."""
+    async with reading(request) as (connection, organization_id):
+        link = await links.get(connection, organization_id, link_id)
+        listing = await parts.held(connection, link.resource_id, link.id, after_of(cursor), limit)
+    spoken = language(request)
+    views = [HeldSeriesView(row.id, cast("Any", row.grade), words(row.reason, {}, spoken), row.parts) for row in listing.items]
+    return paged(request, listing, views)
+
+
 # --- work --------------------------------------------------------------------------------------------------------
 
 
@@ -302,6 +327,7 @@ route_handlers = [
     list_links,
     create_link,
     get_link,
+    list_held_series,
     change_link,
     delete_link,
     sync_link,

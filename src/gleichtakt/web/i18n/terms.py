@@ -323,6 +323,7 @@ PROBLEM_KINDS: Mapping[str, Term] = {
     "conflict": Term(N_("Compared again by itself"), "waiting", "plain"),
     "auth_required": Term(N_("Needs a new sign-in"), "locked", "bad"),
     "permanent": Term(N_("Rests until something changes"), "broken", "warn"),
+    "notice": Term(N_("For information"), "plain", "plain"),
 }
 
 SCOPES: Mapping[str, str] = {

@@ -89,9 +89,9 @@ class Pass:
         """Name the policy under which remote content is projected."""
         return policy_digest(self.policy)
 
-    def mark(self, series_id: UUID) -> Mark:
-        """Give our mark for a copy of a series on this link."""
-        return Mark(f"{self.epoch}/{self.link.id}/{series_id}")
+    def mark(self, series_id: UUID, slot: str = "") -> Mark:
+        """Give our mark for a copy of a series on this link, or for the part of it that stands for a slot."""
+        return Mark(f"{self.epoch}/{self.link.id}/{series_id}" + (f"/{slot}" if slot else ""))
 
     def title_digest(self, series: Series) -> str:
         """Give a keyed digest of a title, by which look-alikes are found although policy may hide the title itself."""

@@ -12,7 +12,7 @@ from gleichtakt.errors import Gone
 from gleichtakt.model.document import read_series, series_document
 from gleichtakt.model.event import Series
 from gleichtakt.providers.protocol import Etag, Href, IdempotencyKey, Seen, Stored
-from gleichtakt.store import calendars, passes, records
+from gleichtakt.store import calendars, parts, passes, records
 from gleichtakt.store.passes import Paired
 from gleichtakt.sync.breaker import write_row
 from gleichtakt.sync.flat import flatten
@@ -28,7 +28,8 @@ class Intent:
     """A write that is about to be sent, complete enough to be recognised after a crash.
 
     series: what is sent; before: what stood there when it was planned; agreed: our half of the base to record. origin,
-    from_here: what the object is to us, as in `Paired`.
+    from_here: what the object is to us, as in `Paired`. part, slot, sent: of a single part of a series (`sync.parts`).
+    made_whole: the object takes the place of the parts. has_parts: there are parts beside it, which are to go.
     """
 
     series_id: UUID
@@ -49,6 +50,11 @@ class Intent:
     why: str = ""
     ours_deleted: bool = False
     answers: bool = False  # for the loop breaker
+    part: UUID | None = None
+    slot: str = ""
+    sent: Mapping[str, Any] | None = None
+    made_whole: bool = False
+    has_parts: bool = False
 
     def document(self) -> dict[str, Any]:
         """Give the form that is stored with the pairing."""
@@ -70,6 +76,11 @@ class Intent:
             "why": self.why,
             "ours_deleted": self.ours_deleted,
             "answers": self.answers,
+            "part": str(self.part) if self.part else None,
+            "slot": self.slot,
+            "sent": self.sent,
+            "made_whole": self.made_whole,
+            "has_parts": self.has_parts,
         }
 
 
@@ -79,7 +90,8 @@ def read_intent(series_id: UUID, document: Mapping[str, Any]) -> Intent:
     for name in ("series", "before"):
         given[name] = read_series(given[name]) if given[name] else None
     given["fields"] = frozenset(given["fields"])
-    given["plan_id"] = UUID(given["plan_id"]) if given["plan_id"] else None
+    for name in ("plan_id", "part"):
+        given[name] = UUID(given[name]) if given.get(name) else None
     return Intent(series_id, **given)
 
 
@@ -94,7 +106,7 @@ class Done:
 
 async def perform(work: Pass, intent: Intent) -> Done:
     """Send one write. Raises what the provider raises; the intent stays open then."""
-    key, calendar, mark = IdempotencyKey(intent.key), work.calendar, work.mark(intent.series_id)
+    key, calendar, mark = IdempotencyKey(intent.key), work.calendar, work.mark(intent.series_id, intent.slot)
     if intent.verb == "delete":
         with suppress(Gone):  # it is not there any more, which is what was wanted
             await work.provider.delete(calendar, Href(intent.href), expect=Etag(intent.expect), key=key, mail=work.mail)
@@ -120,6 +132,36 @@ async def perform(work: Pass, intent: Intent) -> Done:
 
 async def record(work: Pass, done: Sequence[Done]) -> None:
     """Record writes whose outcome is known: base, observation, journal and plan in one transaction."""
+    whole = [item for item in done if item.intent.part is None]
+    await _record_parts(work, [item for item in done if item.intent.part is not None])
+    await _record_whole(work, whole)
+    for item in done:
+        work.counts[f"provider.{VERBS[item.intent.verb]}"] += 1
+
+
+async def _record_parts(work: Pass, done: Sequence[Done]) -> None:
+    """Record what became of single parts. What their series agreed on was recorded before, and is in the journal."""
+    if not done:
+        return
+    kept = [item for item in done if item.stored is not None]
+    ended = [item.intent for item in done if item.stored is None]
+    async with work.writing(lazily=True) as connection:
+        await parts.settle(connection, work.link, [_settled_part(work, item) for item in kept])
+        await passes.observe(connection, [_observed(work, item) for item in kept])
+        await parts.drop(connection, work.link, [intent.part for intent in ended if intent.part])
+        await passes.forget_observed(connection, work.link, [intent.href for intent in ended])
+
+
+def _settled_part(work: Pass, item: Done) -> dict[str, Any]:
+    """Give the row of a part. After a lost answer what was sent counts: what differs there is their later edit."""
+    intent, stored = item.intent, item.stored
+    if stored is None or intent.series is None:
+        raise ValueError("only what exists can be settled")
+    held = flatten(_held(work, item)) if item.read_back is None else flatten(intent.series)
+    return {"id": intent.part, "href": stored.href, "stored": passes.encode(held), "sent": passes.encode(intent.sent)}
+
+
+async def _record_whole(work: Pass, done: Sequence[Done]) -> None:
     if not done:
         return
     link = work.link
@@ -127,6 +169,7 @@ async def record(work: Pass, done: Sequence[Done]) -> None:
     async with work.writing(lazily=True) as connection:
         await passes.hold_still(connection, link, [item.intent.series_id for item in done])
         await passes.settle(connection, [_settled(work, item) for item in kept])
+        await parts.leaving(connection, link, [item.intent.series_id for item in kept if item.intent.has_parts])
         await passes.observe(connection, [_observed(work, item) for item in kept])
         for item in done:
             if item.stored is None:
@@ -139,8 +182,6 @@ async def record(work: Pass, done: Sequence[Done]) -> None:
         settled = [item.intent.series_id for item in done]
         await records.close_problems(connection, link, series_ids=settled)
         await records.close_conflicts(connection, link, settled, "merged")
-    for item in done:
-        work.counts[f"provider.{VERBS[item.intent.verb]}"] += 1
 
 
 def _settled(work: Pass, item: Done) -> dict[str, Any]:
@@ -189,7 +230,7 @@ def seen_after(work: Pass, intent: Intent, stored: Stored) -> Seen:
     series = stored.series or intent.series
     if series is None:
         raise ValueError("a create or update without content")
-    return Seen(stored.href, stored.etag, series, marker=work.mark(intent.series_id).text, key=intent.key)
+    return Seen(stored.href, stored.etag, series, marker=work.mark(intent.series_id, intent.slot).text, key=intent.key)
 
 
 def _observed(work: Pass, item: Done) -> dict[str, Any]:
@@ -206,7 +247,7 @@ def journal_entry(work: Pass, intent: Intent, stored: Stored | None) -> dict[str
         "run_id": work.run_id,
         "series_id": intent.series_id,
         "href": stored.href if stored else intent.href,
-        "verb": intent.verb,
+        "verb": "update" if intent.made_whole else intent.verb,
         "fields": passes.encode(sorted(intent.fields)),
         "before": calendars.write_document(intent.before) if intent.before else None,
         "after": calendars.write_document(intent.series) if intent.series and stored else None,

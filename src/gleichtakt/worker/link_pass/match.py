@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from gleichtakt.model.event import Series
-from gleichtakt.store import calendars, passes, records
+from gleichtakt.store import calendars, parts, passes, records
+from gleichtakt.store.database import new_id
 from gleichtakt.store.passes import NewRow
 from gleichtakt.sync.matching import Fingerprint, match
 from gleichtakt.sync.plan import HoldKind
@@ -38,6 +39,7 @@ async def match_new(work: Pass) -> None:
 
 
 async def _adopt_known(work: Pass, rows: Sequence[NewRow]) -> None:
+    rows = await _adopt_parts(work, rows)
     marked = {row.href: series_id for row in rows if (series_id := marked_series(row.marker))}
     async with work.database.read() as connection:
         found = await passes.unpaired_series(
@@ -64,6 +66,27 @@ async def _adopt_known(work: Pass, rows: Sequence[NewRow]) -> None:
     await _adopt(work, alike, made_by_us=False)
 
 
+async def _adopt_parts(work: Pass, rows: Sequence[NewRow]) -> list[NewRow]:
+    """Adopt single events that carry our mark as parts of their series; give the objects that are none."""
+    marked = {row.href: part for row in rows if (part := marked_part(row.marker))}
+    if not marked:
+        return list(rows)
+    async with work.database.read() as connection:
+        taken = await parts.adoptable(connection, work.link, [series_id for series_id, _ in marked.values()])
+    found: list[tuple[UUID, UUID, str, str]] = []
+    for href, (series_id, slot) in marked.items():
+        if series_id in taken and slot not in taken[series_id]:
+            taken[series_id].add(slot)
+            found.append((new_id(), series_id, slot, href))
+    if found:
+        async with work.writing() as connection:
+            await parts.adopt(connection, work.link, found)
+        await fetch(work, [href for _, _, _, href in found])
+        work.counts["matched"] += len(found)
+    adopted = {href for _, _, _, href in found}
+    return [row for row in rows if row.href not in adopted]
+
+
 async def _adopt(work: Pass, pairs: Sequence[tuple[UUID, str]], *, made_by_us: bool) -> None:
     if not pairs:
         return
@@ -79,6 +102,13 @@ def marked_series(marker: str) -> UUID | None:
         return UUID(marker.rsplit("/", 1)[1]) if marker.count("/") == 2 else None
     except ValueError:
         return None
+
+
+def marked_part(marker: str) -> tuple[UUID, str] | None:
+    """Read series and slot out of our mark on a part; None for anything else."""
+    whole, _, slot = marker.rpartition("/")
+    series_id = marked_series(whole) if slot else None
+    return (series_id, slot) if series_id is not None else None
 
 
 async def _match_look_alikes(work: Pass) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,13 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gleichtakt import errors
 from gleichtakt.errors import Permanent, Scope
 from gleichtakt.model.event import Sensitivity, Series
-from gleichtakt.store import calendars, levels, passes, records
+from gleichtakt.model.exchange_pattern import Grade
+from gleichtakt.store import calendars, levels, parts, passes, records
 from gleichtakt.store.database import new_id
 from gleichtakt.store.passes import PairRow
 from gleichtakt.sync import breaker, decide, guards
+from gleichtakt.sync.parts import in_parts
 from gleichtakt.sync.plan import (
     Action,
     Base,
+    Flat,
     Outcome,
     Side,
     Tally,
@@ -35,6 +38,8 @@ from gleichtakt.sync.plan import (
     action_document,
 )
 from gleichtakt.worker.link_pass.context import Pass
+from gleichtakt.worker.link_pass.shape import Shape, completed, look
+from gleichtakt.worker.link_pass.shape import facts as shape_facts
 
 BATCH = 250
 
@@ -72,11 +77,13 @@ async def _plan_pairs(work: Pass, planning: Planning, kind: str) -> None:
         async with work.database.read() as connection:
             rows = await passes.stale_pairs(connection, work.link, after, BATCH)
             held = await records.held_digests(connection, work.link, [row.series_id for row in rows if row.hold_id])
+            kept = await parts.of(connection, work.link, [row.series_id for row in rows])
         if not rows:
             return
         after = rows[-1].series_id
         await _learn_origins(work, rows)
-        await _store_pairs(work, planning, kind, [(row, decide_pair(work, row)) for row in rows], held)
+        shaped = [look(work, row, kept.get(row.series_id, ())) for row in rows]
+        await _store_pairs(work, planning, kind, [decide_pair(work, row, shape) for row, shape in shaped], held)
         if len(rows) < BATCH:
             return
 
@@ -120,9 +127,22 @@ async def _plan_new(work: Pass, planning: Planning, kind: str) -> None:
             return
 
 
-def decide_pair(work: Pass, row: PairRow) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided for one pairing. completing: the action needed for its parts only, where nothing else is to do."""
+
+    row: PairRow
+    shape: Shape
+    found: Outcome
+    completing: bool = False
+
+
+def decide_pair(work: Pass, row: PairRow, shape: Shape) -> Decided:
     """Give the outcome for one pairing as it stands in the rows."""
-    return _decide(work, view_of(work, row))
+    view = replace(view_of(work, row), obstacle=shape.obstacle)
+    found = decide.plan(view, work.policy, shape.limits, language=work.language, now=work.now, reader=work.reader)
+    action = completed(work, row, shape, found)
+    return Decided(row, shape, found) if action is None else Decided(row, shape, Outcome((action,)), completing=True)
 
 
 def view_of(work: Pass, row: PairRow) -> View:
@@ -160,6 +180,11 @@ def view_of(work: Pass, row: PairRow) -> View:
     )
 
 
+def shown_there(work: Pass, row: PairRow) -> Flat:
+    """Give ours of a pairing as a calendar that takes every series in parts would hold it."""
+    return decide.shown(view_of(work, row), work.policy, in_parts(work.limits), language=work.language, reader=work.reader)
+
+
 def _modified_at(row: PairRow) -> datetime | None:
     """Give when theirs was last changed: by their word, but not after we saw it; where they say nothing, when we saw it."""
     if row.modified_at is None or row.seen_at is None:
@@ -187,10 +212,9 @@ async def _learn_origins(work: Pass, rows: Sequence[PairRow]) -> None:
             work.origins[link_id] = policy
 
 
-async def _store_pairs(
-    work: Pass, planning: Planning, kind: str, outcomes: Sequence[tuple[PairRow, Outcome]], held: dict[UUID, str]
-) -> None:
+async def _store_pairs(work: Pass, planning: Planning, kind: str, decided: Sequence[Decided], held: dict[UUID, str]) -> None:
     """Store what was decided for a batch of pairings."""
+    outcomes = [(one.row, one.found) for one in decided]
     quiet: list[PairRow] = []
     settled: list[UUID] = []
     released: list[UUID] = []
@@ -200,7 +224,8 @@ async def _store_pairs(
     waiting: list[PairRow] = []
     looping: list[tuple[PairRow, Looping]] = []
     now = work.now.timestamp()
-    for row, found in outcomes:
+    for one in decided:
+        row, found = one.row, one.found
         effects = found.actions
         if row.series_id in held:
             if effects and effects[0].digest() == held[row.series_id] and not row.verdict:
@@ -227,8 +252,8 @@ async def _store_pairs(
                 "ours_gone": row.deleted_at is not None or row.version is None,
                 "made_by_us": row.made_by_us,
             }
-            exempt = row.verdict != ""
-            actions += _rows(work, planning, row.series_id, row.href, found.actions, facts, exempt=exempt)
+            exempt = row.verdict != "" or one.completing
+            actions += _rows(work, planning, row.series_id, row.href, found.actions, facts, exempt=exempt, of=one)
     async with work.writing(lazily=not clashes) as connection:
         await _store_actions(work, planning, connection, kind, actions)
         if work.dry:
@@ -238,6 +263,8 @@ async def _store_pairs(
         await passes.hold_still(connection, work.link, [row.series_id for row in (*quiet, *(row for row, _ in clashes))])
         await passes.in_step(connection, work.link, quiet)
         await passes.planned(connection, work.link, [row.href for row, _ in outcomes if row.href])
+        await parts.planned(connection, work.link, [one.row.series_id for one in decided if not one.shape.is_plain])
+        await _tell_grades(work, connection, decided)
         for row in quiet:
             if row.version is None or (row.deleted_at is not None and (row.href is None or row.gone)):
                 await passes.unpair(connection, work.link, row.series_id, forget=True)
@@ -267,6 +294,16 @@ async def _store_pairs(
             )
             await passes.set_aside(connection, work.link, row.series_id, "conflict", version=row.version)
             work.conflicts += 1
+
+
+async def _tell_grades(work: Pass, connection: AsyncConnection, decided: Sequence[Decided]) -> None:
+    """Note how the other side holds series, where that has changed, and list what is held in parts for information."""
+    moved = [one for one in decided if one.shape.grade != (one.row.grade, one.row.grade_reason)]
+    await parts.graded(connection, work.link, [(one.row.series_id, *one.shape.grade) for one in moved])
+    exploded = [one for one in moved if one.shape.grade[0] == Grade.EXPLODED]
+    await records.withdraw_notices(connection, work.link, [one.row.series_id for one in moved])
+    for one in exploded:
+        await records.post_notice(connection, work.link, one.shape.grade[1], one.row.series_id, one.row.starts_at)
 
 
 async def _tell_refused(work: Pass, connection: Any, refused: Sequence[tuple[PairRow, str]], quiet: Sequence[PairRow]) -> None:
@@ -338,6 +375,7 @@ def _rows(
     facts: dict[str, Any],
     *,
     exempt: bool,
+    of: Decided | None = None,
 ) -> list[dict[str, Any]]:
     """Give the rows of one outcome's actions and count them for the guards."""
     rows = []
@@ -372,6 +410,7 @@ def _rows(
                 "action": passes.encode(
                     {
                         **facts,
+                        **(shape_facts(of.row, of.shape, action) if of is not None else {}),
                         "version": (version or 0) + 1 if after_ours else version,
                         "action": action_document(action),
                     }

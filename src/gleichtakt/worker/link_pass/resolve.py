@@ -15,7 +15,7 @@ from uuid import UUID
 
 from gleichtakt.model.event import Series
 from gleichtakt.providers.protocol import Href, IdempotencyKey, Seen, Stored, Unreadable
-from gleichtakt.store import passes
+from gleichtakt.store import parts, passes
 from gleichtakt.store.passes import Paired
 from gleichtakt.sync.flat import flatten
 from gleichtakt.worker.link_pass.context import Pass
@@ -28,7 +28,21 @@ async def resolve(work: Pass) -> None:
     async with work.database.read() as connection:
         waiting = await passes.intents(connection, work.link)
     for series_id, document in waiting:
-        await resolve_one(work, series_id, document)
+        if document["verb"] == parts.OPEN["verb"]:
+            await _resolve_parts(work, series_id)
+        else:
+            await resolve_one(work, series_id, document)
+
+
+async def _resolve_parts(work: Pass, series_id: UUID) -> None:
+    """Read back the open writes of a series in parts; what is left to write the next plan finds."""
+    async with work.database.read() as connection:
+        known = (await parts.of(connection, work.link, [series_id])).get(series_id, [])
+    for row in known:
+        if row.intent is not None:
+            await resolve_one(work, series_id, row.intent)
+    async with work.writing() as connection:
+        await parts.close(connection, work.link, series_id)
 
 
 async def resolve_one(work: Pass, series_id: UUID, document: Mapping[str, Any]) -> bool:
@@ -40,7 +54,10 @@ async def resolve_one(work: Pass, series_id: UUID, document: Mapping[str, Any]) 
     work.counts["resolved"] += 1
     if not _took_effect(intent, seen, marks_end=work.provider.abilities.marks_end):
         async with work.writing() as connection:
-            await passes.drop_intents(connection, work.link, [series_id])
+            if intent.part is None:
+                await passes.drop_intents(connection, work.link, [series_id])
+            else:
+                await parts.void(connection, work.link, [intent.part])
         return False
     if seen is not None and intent.verb == "create" and work.provider.abilities.marks_end and seen.key != intent.key:
         intent = _as_begun(work, intent, seen)
@@ -59,7 +76,7 @@ async def _look_up(work: Pass, intent: Intent) -> Seen | Unreadable | None:
 def _as_begun(work: Pass, intent: Intent, seen: Seen) -> Intent:
     """Give a create that broke off as one of what it did make: the rest is then a change of ours, still to be sent."""
     made = inward(work, seen, Paired(intent.series_id, intent.origin, intent.from_here)).series or seen.series
-    return replace(intent, series=made, agreed=flatten(made))
+    return replace(intent, series=made, agreed=flatten(made), sent=flatten(made) if intent.part else None)
 
 
 def _took_effect(intent: Intent, seen: Seen | None, *, marks_end: bool) -> bool:

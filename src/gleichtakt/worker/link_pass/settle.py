@@ -6,32 +6,24 @@ Outcomes are recorded in groups while further requests are under way, so that th
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from gleichtakt.errors import Ambiguous, Conflict, Gone, Permanent, Scope, Throttled, Trouble
-from gleichtakt.model.event import Series
-from gleichtakt.providers.protocol import Href
-from gleichtakt.store import calendars, passes, records
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gleichtakt.store import calendars, parts, passes, records
 from gleichtakt.store.calendars import Write
 from gleichtakt.store.records import ActionRow
 from gleichtakt.sync.breaker import write_row
 from gleichtakt.sync.plan import Action, Side, Verb, read_action
 from gleichtakt.worker.link_pass.context import Pass
-from gleichtakt.worker.link_pass.effects import VERBS, Done, Intent, perform, record
-from gleichtakt.worker.link_pass.observe import fetch
-from gleichtakt.worker.link_pass.resolve import resolve_one
+from gleichtakt.worker.link_pass.effects import VERBS, Intent
+from gleichtakt.worker.link_pass.send import prepare, send
+from gleichtakt.worker.link_pass.settle_parts import agree_on_parts, settle_parts
 
 OURS_AT_ONCE = 100
 THEIRS_AT_ONCE = 100
-RECORDED_AT_ONCE, RECORD_SECONDS = 25, 0.5  # their intents are stored, so that a crash before that costs a look, no more
-RETRY_FIRST, RETRY_MOST = timedelta(seconds=30), timedelta(minutes=15)
-STALE_MOST = 3
-LOST_MOST = 2
 
 
 async def settle(work: Pass, plan_id: UUID) -> None:
@@ -91,6 +83,7 @@ async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> N
         await passes.settle(
             connection, [_agreed(work, row, actions[row.number], written.versions) for row in going if _keeps(row)]
         )
+        await _settle_their_parts(work, connection, going)
         halves = [row.number for row in going if row.side == Side.APP and row.verb == Verb.UPDATE]
         await passes.expect_more(connection, link, plan_id, halves)
         for row in going:
@@ -121,6 +114,17 @@ async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> N
             work.counts[f"app.{VERBS[row.verb]}"] += 1
         elif row.verb == Verb.LINK:
             work.counts["linked"] += 1
+
+
+async def _settle_their_parts(work: Pass, connection: AsyncConnection, going: Sequence[ActionRow]) -> None:
+    """Note what both sides now agree on of the parts that a series is kept in over there, or let them go with it."""
+    rows = [row for row in going if row.series_id and row.action.get("has_parts")]
+    for row in rows:
+        if row.series_id and not _keeps(row):
+            await parts.drop_all(connection, work.link, row.series_id)
+        else:
+            await agree_on_parts(work, connection, row)
+    await parts.look_again(connection, work.link, [row.series_id for row in rows if row.series_id and _keeps(row)])
 
 
 def _keeps(row: ActionRow) -> bool:
@@ -165,8 +169,15 @@ async def _settle_theirs(work: Pass, plan_id: UUID) -> None:
         records_only = [row for row in rows if row.verb in (Verb.LINK, Verb.UNLINK)]
         if records_only:
             await _write_ours(work, plan_id, records_only)
-        intents = [_intent(plan_id, row) for row in rows if row not in records_only]
+        in_parts = [row for row in rows if row.action.get("shape") == "parts" and row not in records_only]
+        intents = [_intent(plan_id, row) for row in rows if row not in records_only and row not in in_parts]
+        if made_whole := [row for row in rows if row.action.get("shape") == "whole"]:
+            async with work.writing() as connection:
+                for row in made_whole:
+                    await agree_on_parts(work, connection, row)
         await _send_batch(work, plan_id, intents)
+        for row in in_parts:
+            await settle_parts(work, plan_id, row)
         if len(rows) < THEIRS_AT_ONCE:
             return
 
@@ -175,12 +186,13 @@ def _intent(plan_id: UUID, row: ActionRow) -> Intent:
     action, facts = read_action(row.action["action"]), row.action
     if row.series_id is None:
         raise ValueError("an effect without a series")
+    made_whole = facts.get("shape") == "whole"  # its parts give way to one object
     return Intent(
         series_id=row.series_id,
-        verb=row.verb,
+        verb="create" if made_whole else row.verb,
         key=uuid4().hex,
         uid=action.uid,
-        href=row.href or "",
+        href="" if made_whole else row.href or "",
         expect=facts["expect"],
         series=action.series,
         before=action.before,
@@ -194,6 +206,8 @@ def _intent(plan_id: UUID, row: ActionRow) -> Intent:
         why=row.why,
         ours_deleted=facts["ours_gone"],
         answers=_answers(row),
+        made_whole=made_whole,
+        has_parts=bool(facts.get("has_parts")),
     )
 
 
@@ -201,178 +215,11 @@ async def _send_batch(work: Pass, plan_id: UUID, intents: Sequence[Intent]) -> N
     """Store the intents, send them, and record outcomes in groups as they come in."""
     if not intents:
         return
-    updates = [Href(intent.href) for intent in intents if intent.verb == "update"]
-    if len(updates) > 1:
-        await work.provider.prepare(work.calendar, updates)
+    await prepare(work, intents)
     async with work.writing() as connection:
         wanted = [(intent.series_id, intent.version or None, intent.document()) for intent in intents]
         await passes.hold_still(connection, work.link, [intent.series_id for intent in intents])
         may_go = await passes.open_intents(connection, work.link, wanted)
         skipped = [intent.number for intent in intents if intent.series_id not in may_go]
         await records.mark_actions(connection, plan_id, skipped, "skipped")
-    waiting = [intent for intent in intents if intent.series_id in may_go]
-    outcome = _Outcomes(work)
-    recorder = asyncio.create_task(outcome.keep_recording())
-    try:
-        await _send_all(work, waiting, outcome)
-    finally:
-        outcome.finish()
-        await recorder
-    await _after(work, plan_id, outcome)
-
-
-class _Outcomes:
-    """Writes whose outcome became known, recorded in groups by one task while others are still being sent."""
-
-    def __init__(self, work: Pass) -> None:
-        self._work = work
-        self._known: list[Done] = []
-        self._more = asyncio.Event()
-        self._finished = False
-        self.troubles: list[tuple[Intent, Trouble]] = []
-        self.stopped_by: Trouble | None = None
-        self.unsent: list[Intent] = []
-
-    def add(self, done: Done) -> None:
-        self._known.append(done)
-        if len(self._known) >= RECORDED_AT_ONCE:
-            self._more.set()
-
-    def finish(self) -> None:
-        self._finished = True
-        self._more.set()
-
-    async def keep_recording(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._more.wait(), RECORD_SECONDS)
-            self._more.clear()
-            group, self._known = self._known, []
-            await record(self._work, group)
-            if self._finished and not self._known:
-                return
-
-
-async def _send_all(work: Pass, intents: Sequence[Intent], outcome: _Outcomes) -> None:
-    """Send with as many requests in flight as the mailbox bears; stop at a trouble wider than one series."""
-    queue = list(reversed(intents))
-
-    async def send_some() -> None:
-        while queue:
-            if outcome.stopped_by is not None:
-                return
-            intent = queue.pop()
-            try:
-                outcome.add(await perform(work, intent))
-            except Trouble as trouble:
-                outcome.troubles.append((intent, trouble))
-                if trouble.scope is not Scope.SERIES:
-                    outcome.stopped_by = trouble
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(max(1, min(work.provider.abilities.max_in_flight, len(queue)))):
-            group.create_task(send_some())
-    outcome.unsent = queue
-
-
-async def _after(work: Pass, plan_id: UUID, outcome: _Outcomes) -> None:
-    """Deal with what did not go through; raise what stops the calendar or the account."""
-    if outcome.unsent:
-        async with work.writing() as connection:
-            await passes.drop_intents(connection, work.link, [intent.series_id for intent in outcome.unsent])
-            await records.mark_actions(connection, plan_id, [intent.number for intent in outcome.unsent], "skipped")
-    for intent, trouble in outcome.troubles:
-        await _deal_with(work, plan_id, intent, trouble)
-    if outcome.stopped_by is not None:
-        raise outcome.stopped_by
-
-
-async def _deal_with(work: Pass, plan_id: UUID, intent: Intent, trouble: Trouble) -> None:
-    """Say what follows from a write that failed, by its kind."""
-    if isinstance(trouble, Ambiguous):
-        try:
-            if await resolve_one(work, intent.series_id, intent.document()):
-                return
-        except Trouble:
-            work.postponed += 1  # still open: the next pass reads back before anything else
-            return
-        await _lost(work, intent, trouble)
-    elif isinstance(trouble, Conflict):
-        await _read_again(work, intent, trouble)
-    elif isinstance(trouble, Permanent) and trouble.scope is Scope.SERIES:
-        await _park(work, intent, trouble)
-    elif trouble.scope is Scope.SERIES:
-        await _try_later(work, intent, trouble)
-    else:
-        async with work.writing() as connection:
-            await passes.drop_intents(connection, work.link, [intent.series_id])
-    async with work.writing() as connection:
-        await records.mark_actions(connection, plan_id, [intent.number], "failed", trouble.code)
-
-
-async def _read_again(work: Pass, intent: Intent, trouble: Conflict) -> None:
-    """Bring our picture up to date, so that the next round merges; after some rounds ask for a pause."""
-    missing: list[str] = []
-    if intent.href:
-        missing = [intent.href] if isinstance(trouble, Gone) else await fetch(work, [intent.href])
-    async with work.writing() as connection:
-        await passes.mark_gone(connection, work.link, missing)
-        attempts = await passes.failed_again(connection, work.link, intent.series_id)
-    if attempts >= STALE_MOST:
-        await _try_later(work, intent, trouble)
-
-
-async def _lost(work: Pass, intent: Intent, trouble: Ambiguous) -> None:
-    """Count a write without answer and effect; one that gets none again and again steps aside, so that the rest goes on."""
-    async with work.writing() as connection:
-        attempts = await passes.lost_again(connection, work.link, intent.series_id)
-    if attempts >= LOST_MOST:
-        await _try_later(work, intent, trouble)
-
-
-async def _park(work: Pass, intent: Intent, trouble: Permanent) -> None:
-    async with work.writing() as connection:
-        await passes.hold_still(connection, work.link, [intent.series_id])
-        await passes.postpone(
-            connection,
-            work.link,
-            intent.series_id,
-            retry_at=None,
-            state="parked",
-            code=trouble.code,
-            version=intent.version or None,
-        )
-        await records.open_problem(
-            connection,
-            work.link,
-            trouble,
-            series_id=intent.series_id,
-            href=intent.href or None,
-            event_start=_start(work, intent.series),
-        )
-    work.problems.append({"code": trouble.code, "series_id": str(intent.series_id), "side": "provider"})
-
-
-async def _try_later(work: Pass, intent: Intent, trouble: Trouble) -> None:
-    async with work.writing() as connection:
-        attempts = await passes.failed_again(connection, work.link, intent.series_id)
-        pause = min(RETRY_FIRST * 2 ** min(attempts, 10), RETRY_MOST)
-        until = work.now + pause
-        if isinstance(trouble, Throttled):
-            until = max(until, trouble.until)
-        await passes.postpone(connection, work.link, intent.series_id, retry_at=until, state="open", code=trouble.code)
-        await records.open_problem(
-            connection,
-            work.link,
-            trouble,
-            series_id=intent.series_id,
-            href=intent.href or None,
-            event_start=_start(work, intent.series),
-            next_try_at=until,
-        )
-    work.postponed += 1
-    work.problems.append({"code": trouble.code, "series_id": str(intent.series_id), "side": "provider"})
-
-
-def _start(work: Pass, series: Series | None) -> datetime | None:
-    return calendars.span_of(series, work.link.time_zone)[0] if series else None
+    await send(work, plan_id, [intent for intent in intents if intent.series_id in may_go])
