@@ -8,12 +8,12 @@ from sqlalchemy import text
 from tests.web.pages.believable import Desk
 from tests.web.pages.conftest import Client, send, sign_in
 
+from gleichtakt.onboarding import directory
 from gleichtakt.store import desk as desk_store
 from gleichtakt.store import levels
 from gleichtakt.store.database import Database
 from gleichtakt.sync.plan import HoldKind, Side, Verb
 from gleichtakt.sync.policy import SETTINGS
-from gleichtakt.web.api.connections import METHODS
 from gleichtakt.web.i18n import terms
 
 
@@ -27,7 +27,7 @@ def test_every_word_of_the_engine_has_words_for_people() -> None:
     assert {verb.value for verb in Verb} == set(terms.VERBS) == set(terms.VERBS_DONE)
     assert {side.value for side in Side} == set(terms.SIDES)
     assert set(desk_store.ORDER) == set(terms.CONDITIONS) == {"in_step", *(name for name, _ in desk_store.CONDITIONS)}
-    assert set(METHODS) <= set(terms.AUTH_METHODS)
+    assert {method for provider in directory.providers() for method in directory.methods(provider)} <= set(terms.AUTH_METHODS)
     assert {"two_way", "inbound", "outbound", "off"} == set(terms.WAYS) <= {"off", *SETTINGS["direction"].choices}
 
 
