@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.at_work import at_work, is_notified
+from tests.at_work import at_work
 from tests.crash.crew import crew
 from tests.engine import Engine, engine
 from tests.exchange_world import SERVICE, SERVICE_PASSWORD, ExchangeWorld, exchange_world
@@ -19,6 +19,7 @@ from gleichtakt.store.database import Database
 PEOPLE = tuple(f"person{number:02d}" for number in range(40))
 BACK_ENDS = 2
 A_DAY = 86_400  # what nobody tells would come so late
+PATIENCE_SECONDS = 90.0  # many passes on a busy machine
 
 
 @pytest.fixture
@@ -59,14 +60,24 @@ async def arrive(world: Engine, titles: set[str]) -> None:
     async def look() -> bool:
         return titles <= await arrived(world)
 
-    await eventually(look)
+    await eventually(look, PATIENCE_SECONDS)
+
+
+async def all_are_watched(world: Engine) -> None:
+    """Wait until everybody is told of by streaming, and has been compared since."""
+
+    async def look() -> bool:
+        watched = await world.rows("select 1 from link where notified_by = 'streaming' and calls = heard")
+        return len(watched) == len(PEOPLE)
+
+    await eventually(look, PATIENCE_SECONDS)
 
 
 async def test_mailboxes_that_are_throttled_or_lose_their_licence_slow_nobody_else(
     world: Engine, exchange: ExchangeWorld
 ) -> None:
     async with at_work(world, lease_seconds=30):
-        await is_notified(world, "streaming", count=len(PEOPLE))
+        await all_are_watched(world)
         throttled, unlicensed = anchors(exchange)
         exchange.exchange.throttle.pause(f"{throttled}@{DOMAIN}", 3600)
         exchange.mailbox(unlicensed).is_enabled = False
@@ -88,7 +99,7 @@ async def test_a_worker_that_is_killed_among_changes_loses_none(
 ) -> None:
     async with crew(tmp_path, database_url) as hands:
         worker = await hands.work()
-        await is_notified(world, "streaming", count=len(PEOPLE))
+        await all_are_watched(world)
         titles = happens(exchange, "Before")
         await eventually(lambda: arrived(world))
         await worker.kill()
