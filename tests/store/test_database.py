@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from gleichtakt.errors import Permanent, Transient
-from gleichtakt.store.database import Database, new_id, wake_after_commit
+from gleichtakt.store.database import Database, is_away, new_id, wake_after_commit
 
 END_OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -118,3 +118,7 @@ async def test_bare_connections_outlive_a_restart_of_the_server(database: Databa
         except Transient:
             continue
     assert answered >= 2
+
+
+def test_a_connection_between_the_farewell_of_the_server_and_the_end_of_its_socket_is_away() -> None:
+    assert is_away(asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"))
