@@ -6,12 +6,12 @@ that caps its answers in silence costs requests, not events.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 
 from gleichtakt.errors import CursorExpired, Permanent, Scope, Transient
+from gleichtakt.providers.ahead import read_ahead
 from gleichtakt.providers.caldav import oddities, wire
 from gleichtakt.providers.caldav.objects import read_object
 from gleichtakt.providers.caldav.session import Place, Session, each_member
@@ -225,19 +225,12 @@ class Reader:
         if not batches:
             yield Found(), True
             return
-        asked = asyncio.ensure_future(self._multiget(place, batches[0]))
-        try:
-            for number, batch in enumerate(batches, 1):
-                answer = await asked
-                if number < len(batches):
-                    asked = asyncio.ensure_future(self._multiget(place, batches[number]))
-                    await asyncio.sleep(0)  # lets that request leave before we begin to parse
+        async with aclosing(read_ahead(batches, lambda batch: self._multiget(place, batch))) as answers:
+            async for batch, answer in answers:
                 found = Found()
                 await self._read(place, of, {href: wanted[href] for href in batch}, found, answer=answer)
                 self._doubt(place, found, len(batch))
-                yield found, number == len(batches)
-        finally:
-            asked.cancel()
+                yield found, batch is batches[-1]
 
     async def _multiget(self, place: Place, hrefs: Sequence[Href]) -> Answer:
         return await self.session.ask("REPORT", place.url, wire.multiget(hrefs))

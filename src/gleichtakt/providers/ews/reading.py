@@ -7,8 +7,8 @@ reading fails. What is no appointment in a calendar folder (a task, a mail) is l
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +16,7 @@ import structlog
 from lxml import etree
 
 from gleichtakt.errors import Conflict, CursorExpired, Gone, Permanent, Scope, Transient, Trouble
+from gleichtakt.providers.ahead import read_ahead
 from gleichtakt.providers.ews.availability import Zones
 from gleichtakt.providers.ews.calls import ask, groups, malformed, refused, together
 from gleichtakt.providers.ews.session import Session
@@ -145,16 +146,10 @@ class Reader:
         if not pages:
             yield Found(), True
             return
-        reading = asyncio.ensure_future(self.read(of, pages[0]))
-        try:
-            for number, page in enumerate(pages, 1):
-                found = await reading
-                if number < len(pages):
-                    reading = asyncio.ensure_future(self.read(of, pages[number]))
+        async with aclosing(read_ahead(pages, lambda page: self.read(of, page))) as answers:
+            async for page, found in answers:
                 _doubt(found, len(page))
-                yield found, number == len(pages)
-        finally:
-            reading.cancel()
+                yield found, page is pages[-1]
 
     # --- single items
 

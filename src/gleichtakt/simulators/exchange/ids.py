@@ -183,8 +183,3 @@ def mailbox_of(simulator: Simulator, place: Place) -> Mailbox | None:
     if len(simulator.owners) != len(simulator.mailboxes):
         simulator.owners = {owner_of(one): one for one in simulator.mailboxes.values()}
     return simulator.owners.get(place.owner)
-
-
-def read_for(version: str, text: str) -> Place:
-    """Read an id as a server does that is spoken to as *version*. Raises Refused."""
-    return read_id(text, "EwsLegacyId" if version == LEGACY_VERSION else "EwsId")
