@@ -227,6 +227,39 @@ async def test_a_failure_holds_back_what_follows_and_the_same_message_comes_agai
     assert (found.attempt, found.failing_since, found.retry_at) == (0, None, None)
 
 
+async def test_a_failure_after_a_success_begins_a_day_of_its_own(
+    database: Database, firm: Firm, receiver: Receiver, box: SecretBox, settings: Settings
+) -> None:
+    made, _ = await subscribe(database, box, firm, receiver.url)
+    await happen(database, firm, "first", "second")
+    async with database.begin() as connection:
+        long_ago = {"since": datetime.now(UTC) - GIVE_UP_AFTER - timedelta(minutes=1)}
+        await connection.execute(text("UPDATE webhook SET failing_since = :since, attempt = 9"), long_ago)
+    receiver.answers = [200, 500]
+    await deliver_due(database, settings, box, "worker")
+    found = await state(database, made.id)
+    assert (found.active, found.attempt, found.last_status) == (True, 1, "500")
+    assert found.failing_since
+    assert found.failing_since > datetime.now(UTC) - timedelta(minutes=1)
+
+
+async def test_what_is_passed_over_says_nothing_of_the_receiver(
+    database: Database, firm: Firm, receiver: Receiver, box: SecretBox, settings: Settings
+) -> None:
+    made, _ = await subscribe(database, box, firm, receiver.url, ("hold.opened",))
+    await happen(database, firm, "hold.opened")
+    receiver.answers = [503]
+    await deliver_due(database, settings, box, "worker")
+    await due_again(database)
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE webhook SET types = jsonb_build_array('problem.opened')"))
+    await happen(database, firm, "event.created")
+    await deliver_due(database, settings, box, "worker")
+    found = await state(database, made.id)
+    assert (found.last_status, found.attempt) == ("503", 1)
+    assert found.failing_since
+
+
 async def test_one_failing_receiver_does_not_hold_up_another(
     database: Database, firm: Firm, receiver: Receiver, box: SecretBox, settings: Settings
 ) -> None:

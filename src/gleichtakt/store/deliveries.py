@@ -75,13 +75,16 @@ def _receiver(row: Row[tuple[object, ...]], owner: str) -> Receiver:
 async def advance(
     connection: AsyncConnection, receiver: Receiver, before: Position, after: Position, status: str, lease_seconds: float
 ) -> bool:
-    """Note that everything up to *after* was delivered, and keep the lease.
+    """Note that everything up to *after* was delivered, and keep the lease. status: empty where nothing was to be sent.
 
     False if the webhook was taken over, switched off or set to another position (a replay) meanwhile: then stop.
     """
     changed = await connection.execute(
         text("""
-            UPDATE webhook SET cursor_xid = :xid, cursor_id = :at, last_status = :status, attempt = 0, failing_since = NULL,
+            UPDATE webhook SET cursor_xid = :xid, cursor_id = :at,
+                last_status = CASE WHEN :status = '' THEN last_status ELSE :status END,
+                attempt = CASE WHEN :status = '' THEN attempt ELSE 0 END,
+                failing_since = CASE WHEN :status = '' THEN failing_since END,
                 retry_at = NULL, lease_until = now() + make_interval(secs => :lease_seconds)
             WHERE id = :id AND owner = :owner AND active AND cursor_xid = :before_xid AND cursor_id = :before_at
         """),
@@ -96,7 +99,7 @@ async def advance(
             "lease_seconds": float(lease_seconds),
         },
     )
-    if changed.rowcount == 1 and receiver.failing_since:
+    if changed.rowcount == 1 and status and receiver.failing_since:
         await connection.execute(
             text("UPDATE problem SET state = 'resolved', last_at = now() WHERE key = :key AND state = 'open'"),
             {"key": _key(receiver)},

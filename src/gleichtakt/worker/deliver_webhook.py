@@ -13,8 +13,9 @@ import binascii
 import hashlib
 import hmac
 import random
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -39,6 +40,7 @@ LEASE_SECONDS: Final = 90.0
 ANSWER_SECONDS: Final = 20.0  # a receiver should answer before it works
 AT_ONCE: Final = 8  # webhooks served at the same time by one process
 BATCH: Final = 200
+NOTE_SECONDS: Final = 1.0  # of messages that come twice, with the same ids, after a crash
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=4)
 GIVE_UP_AFTER: Final = timedelta(hours=24)
 MOST_ANSWER: Final = 1024 * 1024
@@ -190,26 +192,31 @@ async def _serve(database: Database, settings: Settings, box: SecretBox, receive
 async def _tell(
     database: Database, transport: Transport, receiver: Receiver, secrets: Sequence[str], found: Iterable[Change]
 ) -> None:
-    """Deliver in order and remember each step; stop at the first failure."""
-    reached = last = receiver.position
-    status = ""
+    """Deliver in order; stop at the first failure. What was reached is noted now and then, and at the end."""
+    noted = reached = receiver.position
+    status, noted_at = "", time.monotonic()
+    verdict: Verdict | None = None
     for change in found:
         if not receiver.types or change.type in receiver.types:
             verdict = await post(transport, receiver.url, secrets, message_of(change), datetime.now(UTC))
             if not verdict.is_done:
-                await _failed(database, receiver, verdict)
-                return
+                break
             status = verdict.status
+        reached = change.position
+        if time.monotonic() - noted_at >= NOTE_SECONDS:
             async with database.begin() as connection:
-                if not await deliveries.advance(connection, receiver, reached, change.position, status, LEASE_SECONDS):
+                if not await deliveries.advance(connection, receiver, noted, reached, status, LEASE_SECONDS):
                     await deliveries.release(connection, receiver)
                     return
-            reached = change.position
-        last = change.position
+            noted, noted_at = reached, time.monotonic()
     async with database.begin() as connection:
-        if last != reached:  # what this webhook did not ask for
-            await deliveries.advance(connection, receiver, reached, last, status, LEASE_SECONDS)
-        await deliveries.release(connection, receiver)
+        is_ours = reached == noted or await deliveries.advance(connection, receiver, noted, reached, status, LEASE_SECONDS)
+        if verdict is None or verdict.is_done or not is_ours:
+            await deliveries.release(connection, receiver)
+            return
+    if status:  # it took something before it failed
+        receiver = replace(receiver, attempt=0, failing_since=None)
+    await _failed(database, receiver, verdict)
 
 
 async def _failed(database: Database, receiver: Receiver, verdict: Verdict) -> None:
