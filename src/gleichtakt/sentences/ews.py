@@ -148,6 +148,14 @@ SENTENCES: dict[str, Sentence] = {
         " -AccessRights Editor`.",
         remedy_de="Ihm das Recht geben: `Add-MailboxFolderPermission POSTFACH:\\Kalender -User KONTO -AccessRights Editor`.",
     ),
+    "ews.replies_denied": sentence(
+        en="{host} shows automatic replies only to the mailbox itself and to who impersonates it ({reason}).",
+        de="{host} zeigt Abwesenheitsnotizen nur dem Postfach selbst und wer es imitieren darf ({reason}).",
+        remedy_en="Calendars stay in step without it. To read absences, use `access: impersonation` with"
+        " `New-ManagementRoleAssignment -Role ApplicationImpersonation -User ACCOUNT`.",
+        remedy_de="Kalender bleiben auch so im Gleichtakt. Um Abwesenheiten zu lesen: `access: impersonation` mit"
+        " `New-ManagementRoleAssignment -Role ApplicationImpersonation -User KONTO`.",
+    ),
     "ews.name_unknown": sentence(
         en="{host} knows nobody of this name.",
         de="{host} kennt niemanden mit diesem Namen.",

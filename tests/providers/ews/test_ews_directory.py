@@ -183,7 +183,7 @@ async def test_a_delegate_may_not_read_automatic_replies() -> None:
     async with ews_world("delegate") as world:
         with pytest.raises(Permanent) as refused:
             await ews(world).out_of_office(ADDRESS)
-        assert refused.value.code == "ews.access_denied"
+        assert refused.value.code == "ews.replies_denied"
 
 
 async def test_times_of_an_absence_are_read_in_utc() -> None:

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from gleichtakt.errors import Permanent, Scope
+from gleichtakt.errors import Permanent, Scope, Trouble
 from gleichtakt.model.point import Timespan
 from gleichtakt.providers.ews.calls import refused
 from gleichtakt.providers.ews.session import Session
@@ -52,8 +52,15 @@ class Replies:
         answer = await self.session.call(operation, body, mailbox=mailbox, writes=writes)
         for outcome in soap.outcomes(answer):
             if outcome.is_error:
-                raise await refused(self.session, outcome, mailbox, writes=writes)
+                raise _told_apart(await refused(self.session, outcome, mailbox, writes=writes))
         return answer
+
+
+def _told_apart(trouble: Trouble) -> Trouble:
+    """Give a denial words of its own: rights on a calendar would not help."""
+    if trouble.code != "ews.access_denied":
+        return trouble
+    return Permanent("ews.replies_denied", Scope.CALENDAR, detail=trouble.detail, **trouble.params)
 
 
 def laid_over(there: availability.Replies, base: OutOfOffice, new: OutOfOffice, now: datetime) -> OutOfOffice:
