@@ -94,7 +94,9 @@ async def append(
 ) -> None:
     """Record a change in the transaction that makes it; readers are told after the commit.
 
-    type_: such as event.created, event.updated, event.deleted, link.state, hold.opened, conflict.opened.
+    type_: event.created, event.updated, event.deleted, link.created, link.deleted, link.state, connection.state,
+    absence.changed (whether, or in which span, a mailbox answers by itself; the object is the resource), hold.opened,
+    hold.approved, hold.rejected, conflict.opened, conflict.resolved, problem.opened.
     """
     await append_many(connection, [(organization_id, type_, resource_id, object_id)])
 

@@ -60,6 +60,12 @@ QUERIES: Mapping[str, tuple[str, str, str]] = {
         "",
         f"select '', count(*) from link where {freshness.IS_STALE}",
     ),
+    "gleichtakt_absences": (
+        "Mailboxes of people by how the last reading of their automatic replies went",
+        "reading",
+        """select case when error_code <> '' then 'failed' when read_at is null then 'waiting' else 'read' end as reading,
+             count(*) from out_of_office group by reading""",
+    ),
     "gleichtakt_outbox_waiting": ("Jobs waiting in the outbox", "", "select '', count(*) from outbox"),
     "gleichtakt_webhooks_failing": (
         "Webhooks that are failing",

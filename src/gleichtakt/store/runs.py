@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.errors import Conflict, Scope
-from gleichtakt.store import lanes
+from gleichtakt.store import absences, lanes
 from gleichtakt.store.database import Database, new_id
 from gleichtakt.store.rows import Kept, missing
 from gleichtakt.store.schema import run
@@ -81,6 +81,8 @@ async def ask(connection: AsyncConnection, link_id: UUID, kind: str, asked_by: s
         row = {**wanted, "id": run_id, "organization_id": link.organization_id, "connection_id": link.connection_id}
         await connection.execute(_ASK, {**row, "asked_by": asked_by})
     await make_due(connection, [link_id])
+    if kind == "sync":  # whoever asks wants to see everything of that mailbox as it is now
+        await absences.make_due(connection, link_id)
     return run_id
 
 

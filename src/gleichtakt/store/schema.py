@@ -292,6 +292,28 @@ letter = Table(
     Index("letter_token_hash_ix", "token_hash"),
 )
 
+#: Whether a mailbox of a person answers by itself while they are away. Without the texts of the replies: nothing uses them.
+#: Two calendars in one mailbox are one row; with the last link of the mailbox, or the person, it goes.
+out_of_office = Table(
+    "out_of_office",
+    metadata,
+    _to("resource_id", "resource", key=True),
+    _to("lane_id", "lane", key=True),
+    _to("organization_id", "organization"),
+    _text("state", "unknown"),  # unknown (never read) | disabled | enabled | scheduled
+    _time("starts_at"),  # of the schedule, where that is what counts
+    _time("ends_at"),
+    _text("audience"),  # who outside is answered: none | known | all
+    _time("read_at"),
+    _time("changed_at"),  # a reading differed from the one before
+    _text("error_code"),  # why it could not be read the last time
+    _json("error_params"),
+    _time("due", now=True),
+    Index("out_of_office_due_ix", "due"),
+    Index("out_of_office_lane_id_ix", "lane_id"),
+    Index("out_of_office_organization_id_ix", "organization_id"),
+)
+
 # --- calendars ---------------------------------------------------------------------------------------------------
 
 #: Ours. `version` counts every change and is its etag; a tombstone keeps its row (`deleted_at`) for 90 days.
@@ -606,7 +628,7 @@ change = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     _uuid("organization_id"),
-    _text("type"),  # event.created | event.updated | event.deleted | link.state | hold.opened | conflict.opened …
+    _text("type"),  # event.created | event.updated | event.deleted | link.state | absence.changed | hold.opened …
     _uuid("resource_id", null=True),
     _uuid("object_id", null=True),
     Column("xid", BigInteger, nullable=False, server_default=text("(pg_current_xact_id()::text::bigint)")),
