@@ -20,7 +20,7 @@ from gleichtakt.store.connections import connections
 from gleichtakt.store.database import Database
 from gleichtakt.store.secrets import SecretBox
 
-__all__ = ["Calendar", "CalendarRef", "calendars", "has_directory", "methods", "need_directory", "providers"]
+__all__ = ["Calendar", "CalendarRef", "calendars", "has_directory", "methods", "need_directory", "providers", "tell_of_absence"]
 
 PATIENCE_SECONDS = 30.0
 
@@ -33,6 +33,11 @@ def providers() -> Sequence[str]:
 def has_directory(provider: str, options: Mapping[str, str] | None = None) -> bool:
     """Say whether people can be matched through the system's own directory."""
     return Ability.DIRECTORY in abilities_of(provider, options).can
+
+
+def tell_of_absence() -> Sequence[str]:
+    """Name the calendar systems that say whether somebody is away."""
+    return [name for name in provider_names() if Ability.OUT_OF_OFFICE in abilities_of(name).can]
 
 
 def methods(provider: str, options: Mapping[str, str] | None = None) -> Sequence[str]:

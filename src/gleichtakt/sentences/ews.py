@@ -150,7 +150,7 @@ SENTENCES: dict[str, Sentence] = {
     ),
     "ews.replies_denied": sentence(
         en="{host} shows automatic replies only to the mailbox itself and to who impersonates it ({reason}).",
-        de="{host} zeigt Abwesenheitsnotizen nur dem Postfach selbst und wer es imitieren darf ({reason}).",
+        de="{host} zeigt Abwesenheitsnotizen nur dem Postfach selbst und denen, die es imitieren dürfen ({reason}).",
         remedy_en="Calendars stay in step without it. To read absences, use `access: impersonation` with"
         " `New-ManagementRoleAssignment -Role ApplicationImpersonation -User ACCOUNT`.",
         remedy_de="Kalender bleiben auch so im Gleichtakt. Um Abwesenheiten zu lesen: `access: impersonation` mit"

@@ -25,6 +25,7 @@ from gleichtakt.store.outbox import Job
 from gleichtakt.store.secrets import SecretBox
 from gleichtakt.worker.deliver_webhook import deliver_due, send_test
 from gleichtakt.worker.expand_window import expand_window
+from gleichtakt.worker.read_out_of_office import list_mailboxes
 from gleichtakt.worker.retention import clean
 from gleichtakt.worker.saying import say
 from gleichtakt.worker.send_mail import send_mail
@@ -77,6 +78,7 @@ CHORES: Final[Mapping[str, tuple[int | None, Chore]]] = {
     "retention": (2, clean),
     "expand_window": (1, expand_window),
     "freshness": (None, watch_freshness),
+    "absences": (None, list_mailboxes),
 }
 
 

@@ -29,6 +29,7 @@ from gleichtakt.store.database import Database, new_id
 from gleichtakt.store.passes import LinkRow
 from gleichtakt.store.secrets import SecretBox
 from gleichtakt.worker.link_pass.context import LeaseLost, utc_now
+from gleichtakt.worker.read_out_of_office import Reader, read_out_of_office
 from gleichtakt.worker.saying import say
 from gleichtakt.worker.sync_link import Result, sync_link
 from gleichtakt.worker.watching import Keeper, keep_watch
@@ -92,6 +93,7 @@ async def work(
             if not once:
                 keeper = Keeper(database, settings, worker.connections, worker.owner)
                 helpers.append(group.create_task(keep_watch(keeper)))
+                helpers.append(group.create_task(read_out_of_office(Reader(database, worker.connections))))
             try:
                 await (_serve_once(worker, lane_ids) if once else _serve(worker))
             finally:
