@@ -201,4 +201,29 @@ SENTENCES: dict[str, Sentence] = {
         remedy_en="Give the report number to the operator; it stands in the log.",
         remedy_de="Die Meldungsnummer dem Betreiber nennen; sie steht im Protokoll.",
     ),
+    "web.absence_of_people": sentence(
+        en="Only people are away; this is a room or a thing.",
+        de="Nur Menschen sind abwesend; dies ist ein Raum oder ein Gegenstand.",
+        remedy_en="Ask for its free time instead.",
+        remedy_de="Stattdessen nach der freien Zeit fragen.",
+    ),
+    "web.absence_unlinked": sentence(
+        en="No calendar of this person is linked, so nobody can say whether they are away.",
+        de="Kein Kalender dieser Person ist verknüpft, also kann niemand sagen, ob sie abwesend ist.",
+        remedy_en="Link their calendar.",
+        remedy_de="Ihren Kalender verknüpfen.",
+    ),
+    "web.absence_unsupported": sentence(
+        en="The calendar system of this person tells nothing of automatic replies.",
+        de="Das Kalendersystem dieser Person sagt nichts über Abwesenheitsnotizen.",
+        remedy_en="Enter the absence as an event; it counts as busy time.",
+        remedy_de="Die Abwesenheit als Termin eintragen; sie zählt als belegte Zeit.",
+    ),
+    "web.absence_waiting": sentence(
+        en="It has not been read yet whether this person is away.",
+        de="Ob diese Person abwesend ist, wurde noch nicht gelesen.",
+        remedy_en="It is read by itself within ten minutes while the link works; `POST /links/ID/sync` reads it now.",
+        remedy_de="Es wird von selbst binnen zehn Minuten gelesen, solange die Verknüpfung arbeitet; `POST /links/ID/sync`"
+        " liest es jetzt.",
+    ),
 }

@@ -8,12 +8,15 @@ from litestar import Response, get
 from litestar.params import FromPath
 
 from gleichtakt.model.zones import zone_of
-from gleichtakt.store import calendars, desk
+from gleichtakt.onboarding import directory
+from gleichtakt.store import absences, calendars, desk
 from gleichtakt.web.admin import week
 from gleichtakt.web.admin.frame import database_of, found, number_of, show, uuid_of
 from gleichtakt.web.login.viewer import Asked, Onlooker
 
 KINDS = ("person", "room", "equipment")
+#: Nobody is to do anything about these, so the page is silent.
+NO_NEWS = frozenset({"web.absence_of_people", "web.absence_unlinked", "web.absence_unsupported"})
 
 
 @get("/resources", include_in_schema=False)
@@ -39,6 +42,7 @@ async def resource_page(request: Asked, viewer: Onlooker, resource_id: FromPath[
         rows = await calendars.list_events(connection, resource.id, span.start - timedelta(days=1), span.end + timedelta(days=1))
         links = await desk.links(connection, viewer.scope, now, resource_id=resource.id)
         laid_out = week.lay_out(monday, rows, zone, with_titles=viewer.may_see_titles)
+        standing = await absences.of_resource(connection, resource.id, resource.kind, directory.tell_of_absence(), now)
         coming = await desk.next_start(connection, resource.id, span.end) if laid_out.is_empty else None
         coming_day = coming.astimezone(zone).date() if coming else None
         return await show(
@@ -47,6 +51,7 @@ async def resource_page(request: Asked, viewer: Onlooker, resource_id: FromPath[
             connection,
             "resource.html",
             resource=resource,
+            standing=None if standing.code in NO_NEWS else standing,
             links=links,
             beats=await desk.beats(connection, [link.id for link in links.rows]),
             ways=await desk.directions(connection, [link.id for link in links.rows]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Router
 
 from gleichtakt.web.api import (
+    absence,
     availability,
     changes,
     connections,
@@ -31,6 +32,7 @@ def router() -> Router:
             *organizations.route_handlers,
             *connections.route_handlers,
             *resources.route_handlers,
+            *absence.route_handlers,
             *events.route_handlers,
             *links.route_handlers,
             *settings.route_handlers,

@@ -39,7 +39,12 @@ LOOK_AGAIN_SECONDS = 1.0  # a change becomes readable when older transactions ha
 
 
 class ChangeView(msgspec.Struct):
-    """Something that happened, without content. cursor: reading on from here gives what came after."""
+    """Something that happened, without content. cursor: reading on from here gives what came after.
+
+    type: event.created, event.updated, event.deleted, link.created, link.deleted, link.state, connection.state,
+    absence.changed (read it under /resources/{id}/absence), hold.opened, hold.approved, hold.rejected, conflict.opened,
+    conflict.resolved, problem.opened; others may follow.
+    """
 
     id: int
     type: str

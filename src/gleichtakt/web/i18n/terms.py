@@ -80,6 +80,9 @@ NOTICE_NAMES: Mapping[str, str] = {
     "polling": N_("comparing by the clock"),
 }
 
+#: Whether somebody is away, as their mailbox says.
+ABSENCES: Mapping[str, str] = {"away": N_("Away"), "present": N_("Not away"), "unknown": N_("Absence unknown")}
+
 RUN_STATES: Mapping[str, Term] = {
     "queued": Term(N_("Queued"), "waiting", "busy"),
     "running": Term(N_("Running"), "reading", "busy"),
