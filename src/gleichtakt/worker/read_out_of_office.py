@@ -83,10 +83,16 @@ async def read_out_of_office(reader: Reader) -> None:
     try:
         async with asyncio.TaskGroup() as group, reader.database.listen(absences.CHANNEL) as wakes:
             while True:
-                pause = await _until_due(reader)
-                if pause <= 0 and reader.reading < GROUPS_AT_ONCE:
-                    reader.reading += 1
-                    group.create_task(_read_a_group(reader))
+                pause = PACE_SECONDS
+                try:
+                    pause = await _until_due(reader)
+                    if pause <= 0 and reader.reading < GROUPS_AT_ONCE:
+                        reader.reading += 1
+                        group.create_task(_read_a_group(reader))
+                except Trouble as away:
+                    say("absences_delayed", away)
+                except Exception:
+                    log.exception("absences_failed")
                 await wakes.wait(max(pause, PACE_SECONDS))
     finally:
         await _farewell(reader)
@@ -94,12 +100,8 @@ async def read_out_of_office(reader: Reader) -> None:
 
 async def _until_due(reader: Reader) -> float:
     """Give seconds until something is due, IDLE_SECONDS at most."""
-    try:
-        async with reader.database.read() as connection:
-            due = await absences.next_due(connection)
-    except Trouble as away:
-        say("absences_delayed", away)
-        return PACE_SECONDS
+    async with reader.database.read() as connection:
+        due = await absences.next_due(connection)
     return IDLE_SECONDS if due is None else min((due - datetime.now(UTC)).total_seconds(), IDLE_SECONDS)
 
 
