@@ -219,9 +219,13 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Our mark on a copy: `<instance>/<link>/<series>`; proves nothing alone, only together with the pairing's href."""
+    """Our mark on a copy: `<instance>/<link>/<series>`; proves nothing alone, only together with the pairing's href.
+
+    moves: it names a part by its slot (`…/<slot>`), which moves with its series, so an update brings it along.
+    """
 
     text: str
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

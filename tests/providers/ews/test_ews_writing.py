@@ -18,7 +18,7 @@ from gleichtakt.errors import Ambiguous, Permanent
 from gleichtakt.model.event import Override, Series
 from gleichtakt.model.point import Day, shifted
 from gleichtakt.model.recurrence import occurrence_event
-from gleichtakt.providers.protocol import Mail
+from gleichtakt.providers.protocol import Mail, Mark
 from gleichtakt.simulators.exchange import Fault
 from gleichtakt.simulators.exchange.items import copy
 from gleichtakt.simulators.exchange.zones import known
@@ -176,6 +176,20 @@ async def test_occurrences_may_move_one_after_the_other_in_any_order() -> None:
         assert [override.event.start for override in there.overrides] == [at(number, 9) for number in (3, 4, 5)]
 
 
+async def test_what_no_pattern_holds_is_refused_before_anything_is_written() -> None:
+    async with valid_world() as world:
+        stored = await create(world, STANDUP)
+        base = (await held(world, stored.href)).series
+        (first, *rest), week = base.overrides, timedelta(days=7)
+        crossing = replace(
+            base, event=replace(base.event, title="Neu"), overrides=(moved(base, first.recurrence_id, week), *rest)
+        )
+        with pytest.raises(Permanent) as refused:
+            await update(world, stored, base, crossing, "title", "recurrence")
+        assert refused.value.code == "recurrence.order"
+        assert (await held(world, stored.href)).etag == stored.etag
+
+
 async def test_what_we_were_not_shown_of_an_exception_survives_a_new_hour_of_the_series() -> None:
     async with valid_world() as world:
         stored = await create(world, STANDUP)
@@ -212,21 +226,22 @@ async def test_an_occurrence_comes_back_and_the_other_exceptions_stay() -> None:
         assert there.overrides == base.overrides[:1]
 
 
-async def test_an_update_leaves_its_key_and_never_touches_the_mark() -> None:
+async def test_an_update_leaves_its_key_and_touches_no_mark_but_one_that_moves() -> None:
     async with valid_world() as world:
         href = await world.create(meeting())
         seen = await held(world, href)
         assert (seen.marker, seen.key) == ("", "")
-        await world.provider.update(
-            world.calendar,
-            href,
-            expect=seen.etag,
-            base=seen.series,
-            new=with_title(seen.series, "unseres"),
-            fields=frozenset({"title"}),
-            key=key(7),
-            mark=MARK,
-            mail=Mail.NONE,
-        )
-        after = await held(world, href)
-        assert (after.marker, after.key) == ("", key(7))
+        for number, mark, stands in ((7, MARK, ""), (8, Mark("epoch/link/series/slot", moves=True), "epoch/link/series/slot")):
+            await world.provider.update(
+                world.calendar,
+                href,
+                expect=seen.etag,
+                base=seen.series,
+                new=with_title(seen.series, f"unseres {number}"),
+                fields=frozenset({"title"}),
+                key=key(number),
+                mark=mark,
+                mail=Mail.NONE,
+            )
+            seen = await held(world, href)
+            assert (seen.marker, seen.key) == (stands, key(number))

@@ -97,8 +97,8 @@ class Client:
         mark: Mark,
         mail: Mail,
     ) -> Stored:
-        """Change the properties that differ in *fields*; everything else of the item stays, our mark too."""
-        return await self.writer.update(of, href, expect=expect, base=base, new=new, fields=fields, key=key, mail=mail)
+        """Change the properties that differ in *fields*; everything else of the item stays, a mark that does not move too."""
+        return await self.writer.update(of, href, expect=expect, base=base, new=new, fields=fields, key=key, mark=mark, mail=mail)
 
     async def prepare(self, of: CalendarRef, hrefs: Sequence[Href]) -> None:
         """Do nothing: an update names its version and needs nothing read before."""

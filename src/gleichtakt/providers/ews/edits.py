@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from gleichtakt.model.event import Event, Override, Series
-from gleichtakt.model.exchange_pattern import NotExpressible, to_pattern, to_rule
-from gleichtakt.model.point import Point, wall_of, with_wall
+from gleichtakt.model.exchange_pattern import Grade, NotExpressible, grade, to_pattern, to_rule
+from gleichtakt.model.point import Point, Timespan, instant, wall_of, with_wall
 from gleichtakt.model.recurrence import is_slot, occurrence_event
 from gleichtakt.providers.ews.oddities import comes_back, loses_exceptions
 
@@ -89,6 +89,13 @@ def _slot_before(slot: Point, base: Series, moved: timedelta) -> Point:
     """Give the day an override had: the same, or the one that moved there with the start of the series."""
     same = with_wall(base.event.start, wall_of(slot))
     return same if not moved or same in _of(base) else with_wall(base.event.start, wall_of(slot) - moved)
+
+
+def not_held(held: Series, wanted: Series) -> str:
+    """Give the code of why no pattern holds what is wanted; empty where it does, or where what is held has none either."""
+    start = instant(wanted.event.start, UTC)
+    was, now = (grade(series, Timespan(start, start)) for series in (held, wanted))
+    return now.reason if was.grade is Grade.EXACT else ""
 
 
 def begins_anew(held: Series, wanted: Series, version: str) -> bool:

@@ -16,7 +16,17 @@ from gleichtakt.errors import Ambiguous, AuthRequired, Conflict, Gone, Permanent
 from gleichtakt.model.event import Event, Series
 from gleichtakt.model.point import Point, Zoned
 from gleichtakt.providers.ews.calls import groups, refused
-from gleichtakt.providers.ews.edits import ALL, RECURRENCE, Steps, begins_anew, holds_too_much, merged, steps, with_another_end
+from gleichtakt.providers.ews.edits import (
+    ALL,
+    RECURRENCE,
+    Steps,
+    begins_anew,
+    holds_too_much,
+    merged,
+    not_held,
+    steps,
+    with_another_end,
+)
 from gleichtakt.providers.ews.reading import Reader
 from gleichtakt.providers.ews.session import Session
 from gleichtakt.providers.ews.wire import items, requests, soap
@@ -95,12 +105,15 @@ class Writer:
         new: Series,
         fields: frozenset[str],
         key: IdempotencyKey,
+        mark: Mark,
         mail: Mail,
     ) -> Stored:
         """Change what differs in *fields*: in one step where no single occurrence is concerned."""
         if not base.is_recurring and not new.is_recurring:
-            at = ItemId(href, expect)
-            return await self._named(of, new, lambda draft: self._change_single(of, at, base, new, fields, key, draft, mail))
+            at, moved = ItemId(href, expect), mark.text if mark.moves else ""
+            return await self._named(
+                of, new, lambda draft: self._change_single(of, at, base, new, fields, moved, key, draft, mail)
+            )
         item = await self.reader.item(of, href)
         if expect and item.change_key != expect:
             raise Conflict("general.stale", Scope.SERIES)
@@ -114,12 +127,13 @@ class Writer:
         base: Series,
         new: Series,
         fields: frozenset[str],
+        mark: str,
         key: IdempotencyKey,
         draft: Draft,
         mail: Mail,
     ) -> Stored:
         """Write what differs and the key of the write, in one step."""
-        changes = (*items.changes(base, new, fields, draft), set_done(key))
+        changes = (*items.changes(base, new, fields, draft, mark=mark), set_done(key))
         await self._change(of, [requests.Update(at, changes)], mail)
         with _begun():
             return await self._stored(of, Href(at.id))
@@ -127,7 +141,9 @@ class Writer:
     async def _change_series(
         self, of: CalendarRef, item: items.Item, wanted: Series, key: IdempotencyKey, draft: Draft, mail: Mail
     ) -> Stored:
-        """Write the master, then what is left to do about single occurrences."""
+        """Write the master, then what is left to do about single occurrences; nothing where they could not all be written."""
+        if reason := not_held(item.series, wanted):
+            raise Permanent(reason, Scope.SERIES)
         anew = begins_anew(item.series, wanted, draft.version)
         before = replace(item.series, rrule="") if anew else item.series  # so that the pattern is written, same or not
         changes = items.changes(before, wanted, EVERYTHING, draft)

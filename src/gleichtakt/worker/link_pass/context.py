@@ -91,7 +91,7 @@ class Pass:
 
     def mark(self, series_id: UUID, slot: str = "") -> Mark:
         """Give our mark for a copy of a series on this link, or for the part of it that stands for a slot."""
-        return Mark(f"{self.epoch}/{self.link.id}/{series_id}" + (f"/{slot}" if slot else ""))
+        return Mark(f"{self.epoch}/{self.link.id}/{series_id}" + (f"/{slot}" if slot else ""), moves=bool(slot))
 
     def title_digest(self, series: Series) -> str:
         """Give a keyed digest of a title, by which look-alikes are found although policy may hide the title itself."""
