@@ -57,6 +57,21 @@ def test_moving_a_series_moves_what_only_we_know_of_its_occurrences() -> None:
 
 
 @pytest.mark.parametrize(
+    ("ours", "theirs", "kept"),
+    [
+        ("FREQ=WEEKLY;COUNT=6", "FREQ=WEEKLY;BYDAY=TU;COUNT=6", False),  # would begin on Wednesday and be on Tuesdays
+        ("FREQ=MONTHLY", "FREQ=MONTHLY;BYMONTHDAY=3", False),
+        ("FREQ=DAILY;COUNT=6", "FREQ=DAILY;COUNT=6;WKST=SU", True),
+        ("FREQ=WEEKLY;COUNT=6", "FREQ=WEEKLY;BYDAY=WE;COUNT=6", True),
+    ],
+)
+def test_rec_05_a_rule_goes_with_the_start_it_takes_its_days_from(ours: str, theirs: str, kept: bool) -> None:
+    moved = edited(weekly(rrule=ours), start=at(4), end=at(4, 10))
+    after = apply(flatten(weekly(rrule=theirs)), {"start", "end"}, flatten(moved))
+    assert after["rrule"] == (theirs if kept else ours)
+
+
+@pytest.mark.parametrize(
     ("left", "right"),
     [
         ({"title": "Café"}, {"title": "Café"}),  # composed and not

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from itertools import islice, takewhile
+from itertools import islice, takewhile, zip_longest
 from typing import NamedTuple
 
 from gleichtakt.errors import Permanent, Scope
@@ -27,6 +27,7 @@ from gleichtakt.model.zones import zone_of
 __all__ = [
     "MAX_OCCURRENCES",
     "Occurrence",
+    "are_alike",
     "bounds",
     "canonical_rule",
     "expand",
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 MAX_OCCURRENCES = 20_000  # of one series in one window; half a century of working days
+MOST_COMPARED = 1_000  # slots by which two rules are held against each other: no calendar program counts further
 
 _EARLIEST, _LATEST = wall_of(Day(date.min)), datetime.combine(date.max, time(23, 59, 59))
 _EPOCH, _EPOCH_UTC = wall_of(Day(date(1970, 1, 1))), datetime(1970, 1, 1, tzinfo=UTC)
@@ -145,6 +147,17 @@ def slots(series: Series, since: datetime, before: datetime) -> list[datetime]:
     """
     walls = _walls(series, Budget(), since, before)
     return [wall for wall in takewhile(before.__gt__, walls) if wall >= since]
+
+
+def are_alike(rrule: str, other: str, start: Point) -> bool:
+    """Say whether two rules have the same slots from a start on, which one of them may need to know its days.
+
+    Raises Permanent (SERIES) beyond the steps allowed.
+    """
+    found = [
+        islice(_walls(Series("", Event(start, start), text), Budget(), None, None), MOST_COMPARED) for text in (rrule, other)
+    ]
+    return all(mine == yours for mine, yours in zip_longest(*found))
 
 
 def _walls(series: Series, budget: Budget, since: datetime | None, before: datetime | None) -> Iterator[datetime]:

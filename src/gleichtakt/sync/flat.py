@@ -23,7 +23,7 @@ from typing import Any
 from gleichtakt.model.document import event_document, read_event, read_point
 from gleichtakt.model.event import Event, Override, Series
 from gleichtakt.model.point import Day, Point, wall_of, with_wall
-from gleichtakt.model.recurrence import is_slot, occurrence_event, same_slot, slot_key
+from gleichtakt.model.recurrence import are_alike, is_slot, occurrence_event, same_slot, slot_key
 from gleichtakt.sync.plan import Flat
 
 #: Names of what an event holds. `html` has no name of its own here: it travels with `description`.
@@ -238,11 +238,13 @@ def apply(onto: Mapping[str, Any], keys: Iterable[str], from_: Mapping[str, Any]
     """Give *onto* with an edit carried over: like `take`, and what hangs on the keys follows them.
 
     HTML goes with its description; excluding an occurrence ends its override; where the edit moved the whole series,
-    what *onto* alone knows of single occurrences moves along, and goes where its occurrence is no more.
+    what *onto* alone knows of single occurrences moves along, and goes where its occurrence is no more. A rule goes with
+    the start it takes its days from: another side may have written them out, and would keep the old ones.
     """
     moved = set(keys)
     if "start" in moved:
         onto = _moved_along(onto, moved, from_)
+        moved |= _rule_along(onto, from_)
     moved |= {_html_of(key) for key in moved if content_of(key) == "description"}
     result = take(onto, moved, from_)
     ended = {slot_of(key) for key in moved if key.startswith("exdate:") and key in result}
@@ -282,6 +284,17 @@ def _moved_along(onto: Mapping[str, Any], moved: set[str], from_: Mapping[str, A
     left = {*own, *(f"@{slot}" for slot in slots if f"@{slot}" not in from_)}
     kept = {key: value for key, value in onto.items() if key not in left}
     return kept | {key.replace(slot_of(key), slots[slot_of(key)], 1): onto[key] for key in own}
+
+
+def _rule_along(onto: Mapping[str, Any], from_: Mapping[str, Any]) -> set[str]:
+    """Give the key of the rule where the one of *onto* means other days than that of *from_* once it starts there."""
+    return {"rrule"} if "rrule" in onto and "rrule" in from_ and not has_same_days(onto, from_) else set()
+
+
+def has_same_days(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Say whether two rules mean the same from the start of *b* on, whatever of it they leave to that."""
+    one, other = a.get("rrule", ""), b.get("rrule", "")
+    return bool(one == other or (one and other and are_alike(one, other, read_point(b["start"], "start"))))
 
 
 def moved_slot(slot: str, old: Point, new: Point) -> str:
