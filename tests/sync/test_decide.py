@@ -640,6 +640,11 @@ def test_dup_02_equal_events_are_linked_without_a_write() -> None:
     assert brief(decided(View("app", A, Theirs(A), None))) == ["app link"]
 
 
+def test_dup_02_a_rule_that_means_the_same_is_no_difference() -> None:
+    ours, theirs = (weekly(rrule=rule) for rule in ("FREQ=WEEKLY;COUNT=6", "FREQ=WEEKLY;BYDAY=TU;COUNT=6"))
+    assert brief(decided(View("app", ours, Theirs(theirs), None))) == ["app link"]
+
+
 def test_dup_02_what_only_one_side_says_is_carried_over() -> None:
     ours, theirs = edited(A, location="hier"), edited(A, description="dort")
     here, there = decided(View("app", ours, Theirs(theirs), None)).actions

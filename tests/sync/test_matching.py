@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.sync.world import at, edited, single
 
 from gleichtakt.model.event import Person
+from gleichtakt.model.point import Zoned
 from gleichtakt.sync.matching import Fingerprint, fingerprint, match
 
 
@@ -39,6 +40,21 @@ def test_dup_02_look_alikes_are_linked_only_if_unique_on_both_sides() -> None:
     found = match([look("o1"), look("o2")], [look("t1")])
     assert found.pairs == ()
     assert found.ambiguous == ((("o1", "o2"), ("t1",)),)
+
+
+def test_dup_02_looks_are_the_same_however_a_rule_or_a_zone_is_written() -> None:
+    berlin, vienna = at(3), Zoned(at(3).wall, "Europe/Vienna")
+    for mine, yours in (
+        ("FREQ=WEEKLY;COUNT=6", "FREQ=WEEKLY;BYDAY=TU;COUNT=6"),
+        ("FREQ=YEARLY", "FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=3"),
+        ("", ""),
+    ):
+        ours = [
+            Fingerprint("o", "", vienna, vienna, mine, "Termin"),
+            Fingerprint("p", "", berlin, berlin, "FREQ=DAILY", "Termin"),
+        ]
+        theirs = [Fingerprint("t", "", berlin, berlin, yours, "Termin")]
+        assert match(ours, theirs).pairs == (("o", "t"),)
 
 
 def test_titles_and_organizers_tell_events_at_one_time_apart() -> None:

@@ -26,6 +26,7 @@ from gleichtakt.sync.flat import (
     changed,
     content_of,
     flatten,
+    has_same_days,
     is_note,
     restrict,
     slot_of,
@@ -438,6 +439,8 @@ def _adopt(case: Case) -> Outcome:
         shared = terms.takes
     differs = changed(restrict(ours, shared), restrict(case.theirs, shared))
     differs -= _hidden_keys(case, differs)
+    if "rrule" in differs and has_same_days(ours, case.theirs):
+        differs -= {"rrule"}
     counts: dict[Side | None, set[str]] = {Side.APP: set(), Side.PROVIDER: set(), None: set()}
     decided: set[str] = set()
     for group in clashes(differs, differs, ours, case.theirs):

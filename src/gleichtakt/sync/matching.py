@@ -1,16 +1,20 @@
 """Which events of both sides are the same, when nothing says so yet (rule 8, DUP-02).
 
 Our own mark first, then the UID, then looks: start, end, rule, title, organizer. A match by looks counts only where it
-is unique on both sides; the rest is for a person.
+is unique on both sides; the rest is for a person. Looks are levelled: one system writes out the weekday that a rule
+takes from its start, another names the zone of Vienna after Berlin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 
 from gleichtakt.model.event import Series
-from gleichtakt.model.point import Point
+from gleichtakt.model.point import Point, Zoned, instant, wall_of
+from gleichtakt.model.rule import rules_of, write_rules
+from gleichtakt.model.rule_walk import fill_days
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,16 @@ def _uid(item: Fingerprint) -> Hashable:
 
 
 def _looks(item: Fingerprint) -> Hashable:
-    return item.start, item.end, item.rule
+    return _moment(item.start), _moment(item.end), level_rule(item.rule, item.start)
+
+
+def _moment(point: Point) -> Hashable:
+    return instant(point, UTC) if isinstance(point, Zoned) else point
+
+
+def level_rule(rrule: str, start: Point) -> str:
+    """Write into a rule the days that it takes from its start."""
+    return write_rules(fill_days(rule, wall_of(start)) for rule in rules_of(rrule)) if rrule else ""
 
 
 def _grouped(items: Iterable[Fingerprint], trait: Callable[[Fingerprint], Hashable]) -> dict[Hashable, list[Fingerprint]]:
