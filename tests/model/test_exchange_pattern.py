@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
@@ -248,6 +249,39 @@ def test_an_occurrence_moved_past_its_neighbour_cannot_stay_in_the_series() -> N
     assert grade(moved("2026-02-07T15:00"), YEAR).grade is Grade.EXACT
     assert grade(moved("2026-02-14T15:00"), YEAR).reason == "recurrence.order", "two on one day"
     assert grade(moved("2026-02-16T09:00"), YEAR).reason == "recurrence.order"
+
+
+def test_occurrences_that_overlap_cannot_stay_in_the_series() -> None:
+    one = series(MORNING, "FREQ=DAILY")
+
+    def lasting(start: str, end: str) -> Series:
+        override = changed(one, at("2026-02-07T09:00"), at(start))
+        return series(MORNING, "FREQ=DAILY", overrides=(replace(override, event=replace(override.event, end=at(end))),))
+
+    assert grade(lasting("2026-02-07T09:00", "2026-02-08T09:00"), YEAR).grade is Grade.EXACT
+    assert grade(lasting("2026-02-07T09:00", "2026-02-08T09:30"), YEAR).reason == "recurrence.order"
+    assert grade(lasting("2026-02-07T14:00", "2026-02-09T08:00"), YEAR).reason == "recurrence.order"
+
+
+def test_an_occurrence_is_in_its_place_by_the_clock_of_its_series() -> None:
+    one = series(MORNING, "FREQ=DAILY")
+    in_tokyo = changed(one, at("2026-02-07T09:00"), at("2026-02-08T05:00", "Asia/Tokyo"))  # nine in the evening of the 7th
+    assert grade(series(MORNING, "FREQ=DAILY", overrides=(in_tokyo,)), YEAR).grade is Grade.EXACT
+
+
+@pytest.mark.parametrize(
+    ("rule", "days", "fits"),
+    [
+        ("FREQ=DAILY", 1, True),
+        ("FREQ=DAILY", 2, False),
+        ("FREQ=WEEKLY;BYDAY=SU,TU", 2, True),
+        ("FREQ=WEEKLY;BYDAY=SU,MO", 2, False),
+    ],
+)
+def test_an_occurrence_that_lasts_longer_than_to_the_next_one_cannot_repeat(rule: str, days: int, fits: bool) -> None:
+    one = series(MORNING, rule)
+    long = replace(one, event=replace(one.event, end=shifted(one.event.start, timedelta(days=days))))
+    assert grade(long, YEAR).reason == ("" if fits else "recurrence.order")
 
 
 def test_rec_06_an_exploded_series_becomes_single_events_named_after_their_slots() -> None:

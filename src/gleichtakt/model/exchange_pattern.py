@@ -7,19 +7,21 @@ events within a window, or refused. Sources: [MS-OXOCAL] §2.2.1.44, Graph `recu
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
+from itertools import pairwise
 
 from gleichtakt.errors import Permanent
-from gleichtakt.model.event import Series
-from gleichtakt.model.point import Day, Point, Timespan, wall_of, with_wall
+from gleichtakt.model.event import Event, Series
+from gleichtakt.model.point import Day, Point, Timespan, Zoned, wall_of, with_wall
 from gleichtakt.model.recurrence import expand, slots
 from gleichtakt.model.rule import Freq, Rule, Skip, fit_rule, local_until, rules_of, write_rule
 from gleichtakt.model.rule_days import MONTH_DAYS
 from gleichtakt.model.rule_walk import Budget, fill_days, walk
-from gleichtakt.model.slot import slot_key
+from gleichtakt.model.slot import same_slot, slot_key
 
 
 class Index(StrEnum):
@@ -109,6 +111,8 @@ class _NoPatternError(Exception):
     """Carries the reason out of the nested mapping."""
 
 
+A_DAY, A_YEAR = timedelta(days=1), timedelta(days=366)
+EARLIEST, LATEST = datetime.combine(date.min, time.min), datetime.combine(date.max, time.max)
 EVERY_DAY = (0, 1, 2, 3, 4, 5, 6)
 WEEKDAYS = (0, 1, 2, 3, 4)
 WEEKEND = (5, 6)
@@ -381,21 +385,48 @@ def _obstacle(series: Series) -> str:
 
 
 def _reorders(series: Series) -> bool:
-    """Say whether an override leaves the day range between its neighbours: Exchange has one occurrence a day, in order."""
-    for override in series.overrides:
-        slot, moved = wall_of(override.recurrence_id), wall_of(override.event.start)
-        if slot.date() == moved.date():
-            continue
-        low, high = min(slot, moved) - timedelta(days=1), max(slot, moved) + timedelta(days=1)
-        others = {_day_shown(series, wall) for wall in slots(series, low, high) if wall != slot}
-        if any(min(slot, moved).date() <= day <= max(slot, moved).date() for day in others):
-            return True
-    return False
+    """Say whether occurrences pass or overlap each other: Exchange has one a day, in order, each over before the next."""
+    length = wall_of(series.event.end) - wall_of(series.event.start)
+    return (length > A_DAY and _is_too_long(series, length)) or _is_crossed(series, length)
 
 
-def _day_shown(series: Series, wall: datetime) -> date:
-    shown = {wall_of(override.recurrence_id): override.event.start for override in series.overrides}
-    return wall_of(shown[wall]).date() if wall in shown else wall.date()
+def _is_too_long(series: Series, length: timedelta) -> bool:
+    start = min(wall_of(series.event.start), LATEST - A_YEAR)
+    return any(later - earlier < length for earlier, later in pairwise(slots(series, start, start + A_YEAR)))
+
+
+def _is_crossed(series: Series, length: timedelta) -> bool:
+    """Say whether an override leaves the room between its neighbours. All is told on the clock of the series."""
+    told = {wall_of(override.recurrence_id): _on_clock(series.event.start, override.event) for override in series.overrides}
+    moved = {slot: span for slot, span in told.items() if span != (slot, slot + length)}
+    if not moved:
+        return False
+    reach = max(length, A_DAY)
+    spans = {slot: _widened(min(slot, start), max(slot, end), reach) for slot, (start, end) in moved.items()}
+    days = slots(series, min(low for low, _ in spans.values()), max(high for _, high in spans.values()))
+    return any(
+        _crosses(slot, moved[slot], other, told.get(other) or (other, other + length))
+        for slot, (low, high) in spans.items()
+        for other in days[bisect_left(days, low) : bisect_left(days, high)]
+    )
+
+
+def _on_clock(start: Point, event: Event) -> tuple[datetime, datetime]:
+    begin, end = (
+        wall_of(same_slot(start, point) if isinstance(start, Zoned) and isinstance(point, Zoned) else point)
+        for point in (event.start, event.end)
+    )
+    return begin, end
+
+
+def _widened(low: datetime, high: datetime, by: timedelta) -> tuple[datetime, datetime]:
+    return max(low, EARLIEST + by) - by, min(high, LATEST - by) + by
+
+
+def _crosses(slot: datetime, span: tuple[datetime, datetime], other: datetime, others: tuple[datetime, datetime]) -> bool:
+    """Say whether an occurrence is not in its place before or after another one."""
+    before, after = (span, others) if slot < other else (others, span)
+    return slot != other and (before[0].date() >= after[0].date() or before[1] > after[0])
 
 
 def explode(series: Series, window: Timespan, limit: int = 400, reader: tzinfo = UTC) -> tuple[Series, ...]:

@@ -59,7 +59,7 @@ SENTENCES: dict[str, Sentence] = {
         "it is weekly, but not in all weeks", "sie ist wöchentlich, aber nicht in allen Wochen"
     ),
     "recurrence.order": _inexpressible(
-        "an occurrence was moved past its neighbour", "ein Vorkommen wurde über seinen Nachbarn hinaus verschoben"
+        "its occurrences pass or overlap each other", "ihre Vorkommen überholen oder überschneiden einander"
     ),
     "recurrence.none": _inexpressible("it holds single events only", "es führt nur einzelne Termine"),
     "recurrence.own_zone": _inexpressible("its time zone is one of its own", "ihre Zeitzone ist eine eigene"),
