@@ -200,12 +200,13 @@ class Simulator:
         self.watchers: list[Callable[[Event], None]] = []
 
     def add_mailbox(self, address: str, name: str = "", **more: Any) -> Mailbox:
-        """Make a mailbox with the folders everyone has."""
+        """Make a mailbox with the folders everyone has; one of that address that is there already goes."""
         made = Mailbox(address, name or address.partition("@")[0].title(), len(self.mailboxes) + 1, **more)
         for distinguished, (title, kind, folder_class, parent) in FOLDERS.items():
             above = made.at(parent) if parent else None
             made.add_folder(title, parent=above, kind=kind, folder_class=folder_class, distinguished=distinguished)
         self.mailboxes[address.lower()] = made
+        self.owners.clear()  # in place of another one of that address: ids of the old one lead nowhere
         return made
 
     def mailbox(self, address: str) -> Mailbox:
