@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from tests.caldav_world import MAILBOX
 from tests.engine import ACCOUNT, Engine, meeting, moment
-from tests.ews_world import Person
 from tests.scenarios.calendars import edited, ours, shown
 from tests.scenarios.desk import Desk
+from tests.scenarios.outlook import asked, firm, invite, linked, there, titles
 from tests.scenarios.places import FULL
 from tests.scenarios.test_privacy import canaries_in, everything_stored, telling
-from tests.simulation.ews_remote import exchange_with_account, tie_exchange
 
 from gleichtakt.model.event import Event, Override, Sensitivity, Series
 from gleichtakt.model.point import Day, Zoned, instant
 from gleichtakt.model.recurrence import occurrence_event
-from gleichtakt.simulators.exchange import Exchange, Fault, start
+from gleichtakt.simulators.exchange import Fault
 from gleichtakt.simulators.exchange.faults import WRITES
 from gleichtakt.simulators.exchange.items import spoil
 
-OWNED: dict[str, Any] = {**FULL, "app_writes_foreign": "allow", "guard_update_min": 1000}
 AUCKLAND, BERLIN, LOS_ANGELES = "New Zealand Standard Time", "W. Europe Standard Time", "Pacific Standard Time"
-
-
-@asynccontextmanager
-async def linked(world: Engine, **settings: Any) -> AsyncIterator[Person]:
-    """Link the resource to a calendar of a simulated Exchange; no mail may go out."""
-    async with start(exchange_with_account()) as running:
-        made = await tie_exchange(world, running)
-        await world.set("resource", world.resource_id, **{**OWNED, **settings})
-        yield made.person
-        assert not running.exchange.simulator.outbox, "a mail would have gone out"
-
-
-async def there(person: Person) -> list[Series]:
-    """Give what stands in the calendar."""
-    return list((await person.read(person.hrefs())).values())
-
-
-async def titles(person: Person) -> list[str]:
-    """Give the titles there, sorted."""
-    return sorted(series.event.title for series in await there(person))
-
-
-def asked(exchange: Exchange, *operations: str) -> int:
-    """Count the requests of some operations since the ledger was cleared."""
-    return sum(entry.operation in operations for entry in exchange.ledger)
 
 
 # --- what a server says wrong ----------------------------------------------------------------------------------------
@@ -370,20 +340,6 @@ async def test_tz_04_a_series_of_an_organizer_abroad_follows_the_clocks_there(wo
 # --- mailboxes -------------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def firm(world: Engine, *people: str) -> AsyncIterator[tuple[Exchange, UUID]]:
-    """Run a simulated firm whose mailboxes one service account opens; give its connection too."""
-    made = Exchange(methods=("basic",))
-    for name in people:
-        made.add_person(name)
-    made.add_account(*ACCOUNT, impersonates=("*@firm.example",))
-    async with start(made) as running:
-        connection_id = await world.login("ews", running.url, ACCOUNT)
-        async with world.database.begin() as connection:
-            await connection.exec_driver_sql("update connection set access = 'impersonation'")
-        yield made, connection_id
-
-
 async def test_aut_03_a_changed_password_is_tried_a_few_times_at_most_for_all_mailboxes(world: Engine) -> None:
     people = [f"m{number}" for number in range(6)]
     async with firm(world, *people) as (exchange, connection_id):
@@ -404,18 +360,7 @@ async def test_dup_03_a_meeting_in_several_mailboxes_is_one_in_each_whatever_the
     world: Engine, order: tuple[str, ...]
 ) -> None:
     async with firm(world, "anna", "ben", "north") as (exchange, connection_id):
-        at, until = (point.wall.isoformat() for point in (moment(3, 10), moment(3, 11)))
-        guests = "".join(
-            f"<t:Attendee><t:Mailbox><t:EmailAddress>{name}@firm.example</t:EmailAddress></t:Mailbox></t:Attendee>"
-            for name in ("ben", "north")
-        )
-        exchange.carry_out(
-            "anna@firm.example",
-            '<m:CreateItem SendMeetingInvitations="SendToAllAndSaveCopy"><m:Items><t:CalendarItem><t:Subject>Together</t:Subject>'
-            f"<t:Start>{at}</t:Start><t:End>{until}</t:End><t:RequiredAttendees>{guests}</t:RequiredAttendees>"
-            '<t:StartTimeZone Id="W. Europe Standard Time"/><t:EndTimeZone Id="W. Europe Standard Time"/>'
-            "</t:CalendarItem></m:Items></m:CreateItem>",
-        )
+        invite(exchange, "anna", "Together", ["ben@firm.example", "north@firm.example"])
         sent = len(exchange.simulator.outbox)  # by Anna herself
         resources = {name: await world.resource(name) for name in order}
         for name in order:
