@@ -6,6 +6,7 @@ running server, from the moment it is asked for to the end of its run as its run
 
 usage: python -m benchmarks.caldav [--server radicale|xandikos] [--events 5000] [--rounds 5]      no change, 50 changes
        python -m benchmarks.caldav --first [--events 1000] [--rounds 5] [--peer]                  first sync
+       python -m benchmarks.caldav --beside [--events 1000]                                first sync and floor side by side
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -251,13 +254,30 @@ def first(server: servers.Server, product: Server, folder: Path, events: int, ro
             peer.tie(source, targets[2])
             other.append(peer.sync())
         print(f"# round {number}: bare {floor[-1]:.1f} s, ours {own[-1]:.1f} s {other[-1:]}", file=sys.stderr, flush=True)
-    ratio = statistics.median(ours_took / floor_took for ours_took, floor_took in zip(own, floor, strict=True))
-    made = f"median of {rounds}; best {min(own):.2f} s / {min(floor):.2f} s, {IN_FLIGHT[server.name]} in flight"
-    figures = [Figure(f"first sync of {events}: ours / bare PUT", ratio, 1.15, "x", more=made)]
+    figures = [against_floor(events, own, floor, f"{IN_FLIGHT[server.name]} in flight")]
     if other:
         made = f"{min(other):.2f} s / {min(own):.2f} s"
         figures.append(Figure(f"first sync of {events}: vdirsyncer / ours", min(other) / min(own), unit="x", more=made))
     return figures
+
+
+def first_beside(server: servers.Server, second: servers.Server, product: Server, events: int) -> list[Figure]:
+    """Measure one first sync while the bare loop works at a second server: what slows the machine down slows both."""
+    source, target = fill(server, events, ["source", "ours"], empty=["ours"])
+    other, bare_target = fill(second, events, ["source", "bare"], empty=["bare"])
+    ours, bare = Ours(product, server), Bare(second, other, bare_target)
+    asyncio.run(Bare(server, source, target).warm())
+    with ThreadPoolExecutor(1) as beside:
+        floor = beside.submit(lambda: asyncio.run(bare.put_all(events)))
+        own = ours.begin(source, target, events)
+        return [against_floor(events, [own], [floor.result()], "at the same time, a server each")]
+
+
+def against_floor(events: int, own: Sequence[float], floor: Sequence[float], how: str) -> Figure:
+    """Compare seconds with those of the floor, round by round."""
+    ratio = statistics.median(ours_took / floor_took for ours_took, floor_took in zip(own, floor, strict=True))
+    made = f"median of {len(own)}; best {min(own):.2f} s / {min(floor):.2f} s, {how}"
+    return Figure(f"first sync of {events}: ours / bare PUT", ratio, 1.15, "x", more=made)
 
 
 def main() -> int:
@@ -267,13 +287,17 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--first", action="store_true", help="measure the first sync instead")
+    parser.add_argument("--beside", action="store_true", help="the same, once, with the bare loop at work beside it")
     parser.add_argument("--peer", action="store_true", help="let vdirsyncer make the first sync, too")
     asked = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(servers.SERVERS[asked.server](folder / asked.server))
         product = stack.enter_context(serving(folder / "gleichtakt"))
-        if asked.first:
+        if asked.beside:
+            second = stack.enter_context(servers.SERVERS[asked.server](folder / "beside"))
+            figures = first_beside(server, second, product, asked.events or 1_000)
+        elif asked.first:
             figures = first(server, product, folder, asked.events or 1_000, asked.rounds, asked.peer)
         else:
             figures = steady(server, product, folder, asked.events or 5_000, asked.rounds)

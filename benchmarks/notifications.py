@@ -1,11 +1,13 @@
 """How soon a change over there reaches the application's webhook, and whether any is lost when streams break.
 
-One server as `gleichtakt serve` runs it, the memory simulator in a process of its own with a mailbox for each person, all
-over one login, and an application that takes webhooks. First changes come one by one to mailboxes at rest, and each is timed
-from the call that makes it to the arrival of its webhook. Then many come as fast as the simulator takes them while the
-stream is broken again and again, and messages with it; everything has to have arrived at the end.
+One server as `gleichtakt serve` runs it, the simulated Exchange (or the memory simulator) in a process of its own with a
+mailbox for each person, all over one login, and an application that takes webhooks. First changes come one by one to
+mailboxes at rest, and each is timed from the call that makes it to the arrival of its webhook. Then many come as fast as
+the simulator takes them while the streams break again and again, and messages with them; everything has to have arrived
+at the end.
 
-usage: python -m benchmarks.notifications [--links 100] [--changes 300] [--rate 5] [--storm 10000] [--breaks 20]
+usage: python -m benchmarks.notifications [--provider ews|memory] [--links 100] [--changes 300] [--rate 5]
+                                          [--storm 10000] [--breaks 20]
 """
 
 from __future__ import annotations
@@ -18,16 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
+from benchmarks import ews_world, memory_world
 from benchmarks.bench import PRODUCT, Figure, Server, cpu_seconds, environment_of, process, report, serving
-from benchmarks.memory_world import ACCOUNT, configuration, document, mailbox
+from benchmarks.ews_world import SERVICE_PASSWORD, Owners
+from benchmarks.memory_world import ACCOUNT, document
 
 GOAL_SECONDS = 1.0
 SETTLE_SECONDS = 600.0
@@ -71,21 +76,52 @@ async def application() -> AsyncIterator[Application]:
 
 
 @dataclass
+class Memory:
+    """The memory simulator: makes changes in its calendars and breaks its streams."""
+
+    http: aiohttp.ClientSession
+    control: str
+
+    async def change(self, number: int, place: int) -> None:
+        """Make an event in a mailbox."""
+        await self._post("state", {"op": "put", "mailbox": memory_world.mailbox(place), "document": document(number, SPREAD)})
+
+    async def hurt(self, turn: int) -> None:
+        """Break the stream when it tells of the next change, which it does not tell of again."""
+        await self._post("faults", {"do": "lost", "verb": "event", "times": 1})
+
+    async def _post(self, path: str, body: dict[str, Any]) -> None:
+        async with self.http.post(f"{self.control}{path}", json=body) as answer:
+            assert answer.status == 200, await answer.text()
+
+
+@dataclass
+class Exchange:
+    """The simulated Exchange: its owners make changes, its streams are cut and its subscriptions are forgotten."""
+
+    owners: Owners
+
+    async def change(self, number: int, place: int) -> None:
+        """Let the owner of a mailbox make an event."""
+        start = ews_world.start_of(number)
+        said, until = (f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (start, start + timedelta(minutes=45)))
+        item = {"Subject": f"Besprechung {number}", "Start": said, "End": until}
+        await self.owners.post("state", {"op": "put", "mailbox": ews_world.mailbox(place), "item": item})
+
+    async def hurt(self, turn: int) -> None:
+        """Cut every open stream; the next time forget every subscription, with what it had to tell."""
+        await self.owners.post("streams", {"op": "lose" if turn % 2 else "cut"})
+
+
+@dataclass
 class World:
     """Everything that runs. resources: their ids, in the order of their mailboxes."""
 
     server: Server
-    control: str
+    there: Memory | Exchange
     application: Application
-    http: aiohttp.ClientSession
     query: str  # names the organization
     resources: list[str] = field(default_factory=list)
-
-    async def change(self, number: int, place: int) -> None:
-        """Make an event in a mailbox over there."""
-        body = {"op": "put", "mailbox": mailbox(place), "document": document(number, SPREAD)}
-        async with self.http.post(f"{self.control}state", json=body) as answer:
-            assert answer.status == 200, await answer.text()
 
     async def links(self) -> list[dict[str, Any]]:
         """Read all links."""
@@ -113,7 +149,7 @@ async def one_by_one(world: World, changes: int, rate: float) -> list[Figure]:
     for number in range(changes):
         place = number % len(world.resources)
         world.application.due[world.resources[place]] = time.perf_counter()
-        await world.change(number, place)
+        await world.there.change(number, place)
         await asyncio.sleep(1 / rate)
     async with asyncio.timeout(SETTLE_SECONDS):
         while len(world.application.created) < changes:
@@ -134,17 +170,16 @@ async def one_by_one(world: World, changes: int, rate: float) -> list[Figure]:
 
 
 async def storm(world: World, changes: int, breaks: int) -> list[Figure]:
-    """Make changes as fast as they are taken while the stream breaks; count what never arrives."""
+    """Make changes as fast as they are taken while streams break; count what never arrives."""
     before = len(world.application.created)
-    for number in range(breaks):
-        fault = {"do": "lost", "verb": "event", "skip": number * changes // (10 * breaks), "times": 1}
-        async with world.http.post(f"{world.control}faults", json=fault) as answer:
-            assert answer.status == 200, await answer.text()
     turns = asyncio.Semaphore(AT_ONCE)
+    every = max(changes // breaks, 1)
 
     async def one(number: int) -> None:
         async with turns:
-            await world.change(10_000 + number, number % len(world.resources))
+            if number % every == every // 2:
+                await world.there.hurt(number // every)
+            await world.there.change(10_000 + number, number % len(world.resources))
 
     begun = time.perf_counter()
     await asyncio.gather(*(one(number) for number in range(changes)))
@@ -153,29 +188,40 @@ async def storm(world: World, changes: int, breaks: int) -> list[Figure]:
     while len(world.application.created) - before < changes and time.perf_counter() - waited < SETTLE_SECONDS:
         await asyncio.sleep(0.2)
     arrived = time.perf_counter() - begun
-    async with world.http.get(f"{world.control}subscriptions") as answer:
-        told = await answer.json()
-    more = f"made in {made:.0f} s, all told after {arrived:.0f} s; the stream broke {told['untold']} times"
+    more = f"made in {made:.0f} s, all told after {arrived:.0f} s; streams broken {breaks} times"
     lost = changes - (len(world.application.created) - before)
     return [Figure(f"lost of {changes} changes with breaking streams", lost, 0, "", more=more)]
 
 
+@contextmanager
+def simulated(provider: str, folder: Path, links: int) -> Iterator[tuple[str, str]]:
+    """Run the simulator; give its control address and the configuration that links to it."""
+    if provider == "ews":
+        names = [ews_world.mailbox(number) for number in range(links)]
+        with ews_world.simulated(folder, mailboxes=names, backends=2) as server:
+            yield server.control, ews_world.configuration(server.url, names, FULL)
+        return
+    command = [str(PRODUCT), "simulate", "memory", "--json"]
+    with process(command, folder / "simulator.log", environment_of(folder / "data")) as (_, line):
+        told = json.loads(line)
+        yield told["control"], memory_world.configuration(told["url"], links, FULL, "streaming")
+
+
 async def measure(asked: argparse.Namespace, folder: Path) -> list[Figure]:
     """Start everything and measure."""
-    command = [str(PRODUCT), "simulate", "memory", "--json"]
-    environment = environment_of(folder / "data")
+    password = SERVICE_PASSWORD if asked.provider == "ews" else ACCOUNT[1]
     with (
-        process(command, folder / "simulator.log", environment) as (_, line),
-        serving(folder / "data", BENCH_PASSWORD=ACCOUNT[1]) as server,
+        simulated(asked.provider, folder, asked.links) as (control, configuration),
+        serving(folder / "data", BENCH_PASSWORD=password) as server,
     ):
-        told = json.loads(line)
-        (folder / "firm.yaml").write_text(configuration(told["url"], asked.links, FULL, "streaming"))
+        (folder / "firm.yaml").write_text(configuration)
         apply = [str(PRODUCT), "apply", str(folder / "firm.yaml")]
         await asyncio.to_thread(subprocess.run, apply, env=server.environment, check=True, stdout=subprocess.DEVNULL)
         async with application() as receiver, aiohttp.ClientSession() as http:
+            there = Exchange(Owners(http, control)) if asked.provider == "ews" else Memory(http, control)
             organizations = await asyncio.to_thread(server.call, "GET", "/organizations")
             (own,) = [one["id"] for one in organizations["items"] if one["external_id"] == "bench"]
-            world = World(server, told["control"], receiver, http, f"organization_id={own}")
+            world = World(server, there, receiver, f"organization_id={own}")
             await prepare(world, asked.links)
             figures = await one_by_one(world, asked.changes, asked.rate)
             figures += await storm(world, asked.storm, asked.breaks)
@@ -194,6 +240,7 @@ async def prepare(world: World, links: int) -> None:
 def main() -> int:
     """Read the arguments, measure, print; 1 where a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--provider", choices=["ews", "memory"], default="ews")
     parser.add_argument("--links", type=int, default=100)
     parser.add_argument("--changes", type=int, default=300)
     parser.add_argument("--rate", type=float, default=5.0)
@@ -202,7 +249,7 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = asyncio.run(measure(asked, Path(folder)))
-    return report("notifications", figures)
+    return report(f"notifications {asked.provider}", figures)
 
 
 if __name__ == "__main__":
