@@ -106,6 +106,21 @@ async def test_no_part_of_an_edit_is_lost_that_broke_off_in_the_middle(
         assert await world.rows("select * from conflict") == []
 
 
+@pytest.mark.parametrize("operation", ["CreateItem", "UpdateItem"])
+async def test_a_rule_that_exchange_spells_out_is_no_edit_there_after_a_lost_answer(world: Engine, operation: str) -> None:
+    async with linked(world) as calendar:
+        row = await world.put(meeting("Weekly", rrule="FREQ=WEEKLY;COUNT=4"))
+        if operation == "UpdateItem":
+            await world.sync(rounds=2)
+            row = await world.put(replace(row.series, rrule="FREQ=WEEKLY;COUNT=5"), row.id)
+        calendar.exchange.faults.add(Fault("lost", operation, effect=True, times=2))
+        await world.sync(rounds=3)
+        (there,) = (await calendar.content()).values()
+        (ours,) = await world.ours()
+        assert "BYDAY" in there.rrule
+        assert (ours.series.rrule, ours.version) == (row.series.rrule, row.version)
+
+
 async def test_an_edit_of_one_occurrence_in_outlook_meets_ours_of_another(world: Engine) -> None:
     async with linked(world) as calendar:
         row = await world.put(weekly())

@@ -15,8 +15,8 @@ from gleichtakt.providers.protocol import Etag, Href, IdempotencyKey, Seen, Stor
 from gleichtakt.store import calendars, parts, passes, records
 from gleichtakt.store.passes import Paired
 from gleichtakt.sync.breaker import write_row
-from gleichtakt.sync.flat import flatten
-from gleichtakt.sync.plan import Side
+from gleichtakt.sync.flat import flatten, has_same_days, take
+from gleichtakt.sync.plan import Flat, Side
 from gleichtakt.worker.link_pass.context import Pass
 from gleichtakt.worker.link_pass.observe import inward, observed_row
 
@@ -190,7 +190,9 @@ def _settled(work: Pass, item: Done) -> dict[str, Any]:
     if stored is None or intent.series is None:
         raise ValueError("only what exists can be settled")
     agreed = dict(intent.agreed or {})
-    theirs = flatten(_held(work, item)) if item.read_back is None else flatten(intent.series)
+    theirs = flatten(_held(work, item))
+    if item.read_back is not None:
+        theirs = _as_sent(flatten(intent.series), theirs)
     return {
         "resource_id": work.link.resource_id,
         "link_id": work.link.id,
@@ -204,6 +206,11 @@ def _settled(work: Pass, item: Done) -> dict[str, Any]:
         "made_by_us": intent.verb == "create",
         "wrote": passes.encode([write_row(Side.PROVIDER, work.now.timestamp(), intent.answers)]),
     }
+
+
+def _as_sent(sent: Flat, there: Flat) -> Flat:
+    """Give what was sent, its rule in their words: one that means the same days is nobody's later edit."""
+    return take(sent, ["rrule"], there) if "rrule" in sent and has_same_days(sent, there) else sent
 
 
 def _held(work: Pass, item: Done) -> Series:
