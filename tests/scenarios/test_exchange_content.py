@@ -45,11 +45,11 @@ async def test_prv_03_busy_only_carries_times_and_going_back_to_it_takes_everyth
             await world.put(telling(days=number + 1))
         series = telling(days=5, rrule="FREQ=WEEKLY;COUNT=4")
         await world.put(with_override(series, moment(12), moment(12, 14), location="canary-location of an occurrence"))
-        await world.sync(rounds=2)
+        await world.sync()
         assert set(await titles(person)) == {"Busy"}
         assert not canaries_in(sent(person))
         await world.set("resource", world.resource_id, outbound_detail="full")
-        await world.sync(rounds=2)
+        await world.sync()
         assert "canary-description" in sent(person)
         await world.set("resource", world.resource_id, outbound_detail="busy")
         await world.sync()  # one run
@@ -69,7 +69,7 @@ async def test_prv_05_a_room_that_rewrites_the_subject_gives_nothing_back(world:
         await world.bind(connection_id, "", f"north@{DOMAIN}", room)
         invite(exchange, "anna", "Process to fire user X", [f"north@{DOMAIN}"])
         mails = list(exchange.simulator.outbox)
-        await world.sync(rounds=2)
+        await world.sync()
 
         async def displayed() -> str:
             rows = await world.rows("select document from series where resource_id = :id and deleted_at is null", id=room)
@@ -79,15 +79,15 @@ async def test_prv_05_a_room_that_rewrites_the_subject_gives_nothing_back(world:
         item = only_item(exchange, "north")
         item.values["Subject"] = "Anna"  # seconds after the room accepted
         item.folder.touch(item)
-        await writes_nothing(world, exchange, rounds=3)
+        await writes_nothing(world, exchange)
         assert only_item(exchange, "anna").values["Subject"] == "Process to fire user X"
         assert await world.titles() == ["Process to fire user X"]
         await world.set("resource", room, inbound_detail="title_time")
-        await writes_nothing(world, exchange, rounds=2)
+        await writes_nothing(world, exchange)
         assert "Anna" in await displayed()
         item.values["Sensitivity"] = "Private"
         item.folder.touch(item)
-        await writes_nothing(world, exchange, rounds=2)
+        await writes_nothing(world, exchange)
         assert "Anna" not in await displayed()
         assert list(exchange.simulator.outbox) == mails
 
@@ -125,7 +125,7 @@ async def test_bad_02_broken_items_are_listed_retried_and_never_hold_up_the_othe
         weird = await person.create(meeting("Lunar", days=3, rrule="FREQ=WEEKLY;COUNT=3"))
         person.exchange.faults.add(Fault("item", "GetItem", contains=broken[3], code="ErrorContentConversionFailed", times=-1))
         person.exchange.faults.add(Fault("item", "GetItem", contains=weird, code="ErrorCalendarInvalidRecurrence", times=-1))
-        await world.sync(rounds=2)
+        await world.sync()
         assert len(await world.ours()) == 36
         told = await desk.problems()
         assert len(told) == 5
@@ -138,7 +138,7 @@ async def test_bad_02_broken_items_are_listed_retried_and_never_hold_up_the_othe
         person.exchange.faults.clear()
         for href in broken[:3]:
             spoil(person.exchange.simulator, person.item(href), is_spoilt=False)
-        await world.sync(rounds=2)
+        await world.sync()
         assert len(await world.ours()) == 42
         assert not await desk.problems()
 
@@ -153,13 +153,13 @@ async def test_bad_03_events_without_length_are_levelled_once_and_never_sent_aga
         for title, (start, end) in spans.items():
             await world.put(Series("", Event(start, end, title=title)))
             await person.create(Series("", Event(start, end, title=f"{title} there")))
-        await world.sync(rounds=2)
+        await world.sync()
         lengths = {series.event.title: (series.event.start, series.event.end) for series in await there(person)}
         day = moment(3).wall.date()
         wanted = {**spans, "a day of none": (Day(day), Day(day + timedelta(days=1)))}
         assert lengths == {**wanted, **{f"{title} there": span for title, span in wanted.items()}}
         assert await ours(world) == shown(await there(person))
-        await writes_nothing(world, person.exchange, rounds=2)
+        await writes_nothing(world, person.exchange)
 
 
 async def test_bad_05_dates_at_the_edge_of_the_world_are_held_where_they_can_be_and_told_where_not(
@@ -172,14 +172,14 @@ async def test_bad_05_dates_at_the_edge_of_the_world_are_held_where_they_can_be_
         born = Event(Day(date(1604, 5, 1)), Day(date(1604, 5, 2)), title="Birthday")
         await person.create(Series("", born, "FREQ=YEARLY"))
         await person.create(meeting("Today", days=0, hour=12))
-        await world.sync(rounds=2)
+        await world.sync()
         assert {"Today", "Birthday"} <= set(await world.titles())
         assert "Today" in await titles(person)
         days = {start.date() for start, title in await ours(world) if title == "Birthday"}
         assert all((day + timedelta(days=1)).month == 5 or day.month == 5 for day in days)
         for told in await desk.problems():
             assert told["scope"] == "series"
-        await writes_nothing(world, person.exchange, rounds=2)
+        await writes_nothing(world, person.exchange)
 
 
 async def test_pro_02_half_a_list_is_no_list(world: Engine, desk: Desk) -> None:
@@ -215,15 +215,15 @@ async def test_ops_05_a_link_that_only_reads_never_writes_whatever_is_done(world
         await person.create(meeting("Theirs"))
         await person.create(meeting("Weekly", rrule="FREQ=WEEKLY;COUNT=4"))
         await world.put(meeting("Ours", days=2))
-        await world.sync(rounds=2)
+        await world.sync()
         for row in await world.ours():
             await world.put(edited(row, location="Room 2"), row.id)
-        await writes_nothing(world, person.exchange, rounds=2)
+        await writes_nothing(world, person.exchange)
         for row in await world.ours():
             await world.delete(row.id)
         (link,) = await world.rows("select id from link")
         await desk.do(f"/links/{link['id']}/reset")
-        await writes_nothing(world, person.exchange, rounds=2)
+        await writes_nothing(world, person.exchange)
         assert await titles(person) == ["Theirs", "Weekly"]
 
 
@@ -237,7 +237,7 @@ async def test_ops_06_leaving_takes_our_copies_spares_what_people_edited_and_fin
         await world.put(with_override(weekly, moment(10), moment(10, 14)))
         for number in range(5):
             await person.create(meeting(f"Theirs {number}", days=number + 1, hour=15))
-        await world.sync(rounds=2)
+        await world.sync()
         before = person.hrefs()
         assert len(before) == 20
         (link,) = await world.rows("select connection_id, calendar from link")
@@ -246,7 +246,7 @@ async def test_ops_06_leaving_takes_our_copies_spares_what_people_edited_and_fin
                 await connection.exec_driver_sql(f"delete from {table}")
         tie = await world.bind(link["connection_id"], link["calendar"], MAILBOX)
         await world.set("link", tie.id, window_back_days=2)  # most of them lie outside
-        await world.sync(rounds=2)
+        await world.sync()
         assert person.hrefs() == before, "our copies were found by their marks"
         assert len(await world.rows("select * from pairing where made_by_us and href is not null")) == 15
 
@@ -260,6 +260,6 @@ async def test_ops_06_leaving_takes_our_copies_spares_what_people_edited_and_fin
         assert (hold["count"], person.hrefs()) == (13, before)
         await desk.decide("approve")
         person.exchange.faults.add(Fault("fault", "DeleteItem", skip=5, times=3))  # interrupted on the way
-        await world.sync(rounds=3)
+        await world.sync(rounds=2)
         assert await titles(person) == ["Ours 03", "Ours 12", *(f"Theirs {number}" for number in range(5))]
         assert (await desk.get(f"/links/{tie.id}"))["state"] == "disconnected"

@@ -38,7 +38,7 @@ async def test_ops_01_a_database_from_noon_meets_the_evening_and_loses_nothing(d
             async with linked(world, guard_delete_min=100) as person:
                 rows = [await world.put(meeting(f"Ours {n}", days=n + 1)) for n in range(5)]
                 hrefs = [await person.create(meeting(f"Theirs {n}", days=n + 1, hour=14)) for n in range(5)]
-                await world.sync(rounds=2)
+                await world.sync()
                 await backup.backup(settings, tmp_path / "noon.tar")
 
                 weekly = meeting("Ours later, weekly", days=2, rrule="FREQ=WEEKLY;COUNT=4")
@@ -51,7 +51,7 @@ async def test_ops_01_a_database_from_noon_meets_the_evening_and_loses_nothing(d
                     await person.change(href, replace(held, event=replace(held.event, location="Moved there")))
                 await world.delete(rows[4].id)
                 person.delete(hrefs[4])
-                await world.sync(rounds=2)
+                await world.sync()
                 before = person.hrefs()
                 evening = {series.event.title: series.event.location for series in await there(person)}
                 assert len(evening) == len(before) == 11
@@ -60,11 +60,11 @@ async def test_ops_01_a_database_from_noon_meets_the_evening_and_loses_nothing(d
                 await backup.restore(settings, tmp_path / "noon.tar")
                 async with await Database.open(database_url, pool=4) as restored:
                     world.database = restored
-                    await writes_nothing(world, person.exchange, rounds=2)  # it only looks until somebody has confirmed
+                    await writes_nothing(world, person.exchange)  # it only looks until somebody has confirmed
                     assert {one["state"] for one in await world.rows("select state from link")} == {"verify"}
                     async with restored.begin() as connection:
                         await instance.confirm(connection)
-                    await world.sync(rounds=3)
+                    await world.sync(rounds=2)
                     after = {series.event.title: series.event.location for series in await there(person)}
                     assert before <= person.hrefs(), "nothing that stands there is lost, nor made anew"
                     assert evening.items() <= after.items()
@@ -100,7 +100,7 @@ async def test_prv_04_whatever_goes_wrong_at_exchange_no_log_or_problem_names_an
         rows = [await world.put(meeting(f"{MARK} {number}", days=number + 2, **words)) for number in range(3)]
         await world.put(meeting(f"{MARK} every hour", rrule="FREQ=HOURLY", **words))
         href = await person.create(meeting(f"{MARK} theirs", **words))
-        await world.sync(rounds=2)
+        await world.sync()
         spoil(person.exchange.simulator, person.item(href))
         operations = person.exchange.operations
         person.exchange.operations = {**operations, "UpdateItem": refuse_in_words}

@@ -75,13 +75,13 @@ async def test_att_01_connecting_one_mailbox_after_another_mails_nobody_and_copi
             tie = await world.bind(connection_id, "", f"{name}@{DOMAIN}", resource_id)
             await world.set("link", tie.id, **OWNED, relay="full")
             links.append(tie.id)
-            await world.sync(rounds=2)
+            await world.sync()
         second = await dav.tie(**FULL, relay="full")
-        await world.sync(rounds=2)
+        await world.sync()
         for link_id in links:
             await desk.do(f"/links/{link_id}/reset")
             await world.set("link", link_id, window_ahead_days=500)
-        await world.sync(rounds=3)
+        await world.sync(rounds=2)
         assert list(exchange.simulator.outbox) == sent
         assert people_in(exchange.simulator.mailbox(f"anna@{DOMAIN}").calendar) == {f"Meeting {n}" for n in range(6)}
         assert len(exchange.simulator.mailbox(f"anna@{DOMAIN}").calendar.items) == 12
@@ -95,7 +95,7 @@ async def test_att_02_cleaning_up_takes_our_copies_and_cancels_nobodys_meeting(w
             await person.create(with_guests(f"Real {number}", days=number + 1))
             await world.put(meeting(f"Ours {number}", days=number + 1))
         await world.put(with_guests("Ours, with guests", days=8))
-        await world.sync(rounds=2)
+        await world.sync()
         assert len(person.hrefs()) == 13
         (link,) = await world.rows("select id from link")
         ended = await desk.do(f"/links/{link['id']}/disconnect", {"copies": "delete", "imported": "delete"})
@@ -105,7 +105,7 @@ async def test_att_02_cleaning_up_takes_our_copies_and_cancels_nobodys_meeting(w
         (hold,) = await desk.holds()
         assert hold["count"] == 7
         await desk.decide("approve")
-        await world.sync(rounds=2)
+        await world.sync()
         assert await titles(person) == [f"Real {number}" for number in range(6)]
         assert people_in(person.folder) == {f"Real {number}" for number in range(6)}
         assert (await desk.get(f"/links/{link['id']}"))["state"] == "disconnected"
@@ -152,17 +152,17 @@ async def test_att_05_meetings_of_exchange_make_a_scheduling_server_mail_nobody(
         href = await person.create(with_guests("Theirs"))
         series = replace(with_guests("Theirs, weekly", days=2, rrule="FREQ=WEEKLY;COUNT=4"), exdate=(moment(9),))
         weekly = await person.create(with_override(series, moment(16), moment(16, 14)))
-        await world.sync(rounds=2)
+        await world.sync()
         (held,) = (await person.read([href])).values()
         await person.change(href, replace(held, event=replace(held.event, start=moment(4), end=moment(4, 10))))
-        await world.sync(rounds=2)
+        await world.sync()
         assert quiet.titles == writing.titles == ["Theirs", "Theirs, weekly"]
         assert not any(word in thing.text for thing in quiet.things for word in ("ATTENDEE", "ORGANIZER"))
         for thing in writing.things:
             assert thing.text.count("ATTENDEE") == thing.text.count("SCHEDULE-AGENT=CLIENT")
         person.delete(href)
         person.delete(weekly)
-        await world.sync(rounds=3)
+        await world.sync(rounds=2)
         assert not quiet.things
         assert not writing.things
 
@@ -175,17 +175,17 @@ async def test_att_06_a_body_that_nobody_edited_stays_as_it_is_byte_for_byte(wor
         item.values["Body"] = replace(item.values["Body"], kind="HTML", text=f"<html><body>{block}</body></html>")
         before = item.values["Body"]
         person.folder.touch(item)
-        await world.sync(rounds=2)
+        await world.sync()
         for change in ({"start": moment(5), "end": moment(5, 10)}, {"title": "Online, later"}, {"location": "Room 2"}):
             (row,) = await world.ours()
             await world.put(edited(row, **change), row.id)
-            await world.sync(rounds=2)
+            await world.sync()
         (item,) = person.folder.items.values()
         assert item.values["Body"] == before
         assert (item.values["Subject"], item.values["Location"]) == ("Online, later", "Room 2")
         (row,) = await world.ours()
         await world.put(edited(row, description=f"{row.series.event.description}\n\nA note"), row.id)
-        await world.sync(rounds=2)
+        await world.sync()
         (found,) = await there(person)
         assert found.event.description.startswith("Agenda")
         assert found.event.description.endswith("A note")
@@ -200,11 +200,11 @@ async def test_att_07_switching_people_off_takes_them_off_the_copies_in_silence(
             await world.put(with_override(series, moment(12), moment(12, 14), title="Weekly, moved", attendees=GUESTS[:3]))
         )
         theirs = await person.create(with_guests("Theirs", days=9))
-        await world.sync(rounds=2)
+        await world.sync()
         assert people_in(person.folder) == {"Ours 0", "Ours 1", "Ours 2", "Weekly", "Weekly, moved", "Theirs"}
 
         await world.set("resource", world.resource_id, attendees="omit")
-        await world.sync(rounds=2)
+        await world.sync()
         assert people_in(person.folder) == {"Theirs"}, "whose guests are nobody's business"
         assert all(row.series.event.attendees for row in await world.ours() if row.origin == "app"), "ours keeps them"
         await writes_nothing(world, person.exchange)
@@ -212,12 +212,12 @@ async def test_att_07_switching_people_off_takes_them_off_the_copies_in_silence(
         await world.put(edited(rows[0], title="Renamed"), rows[0].id)
         await world.put(with_override(rows[3].series, moment(19), moment(19, 15)), rows[3].id)
         await world.delete(rows[1].id)
-        await world.sync(rounds=2)
+        await world.sync()
         assert await titles(person) == ["Ours 2", "Renamed", "Theirs", "Weekly"]
         assert people_in(person.folder) == {"Theirs"}
         assert theirs in person.hrefs()
         await world.delete(rows[3].id)
-        await world.sync(rounds=2)
+        await world.sync()
         assert await titles(person) == ["Ours 2", "Renamed", "Theirs"]
 
 
@@ -248,7 +248,7 @@ async def filled(world: Engine, person: Person) -> None:
         await person.create(meeting(f"Theirs {number}", days=number + 1, hour=14))
     weekly = meeting("Weekly", days=6, rrule="FREQ=WEEKLY;COUNT=4")
     await world.put(replace(with_override(weekly, moment(13), moment(13, 15)), exdate=(moment(20),)))
-    await world.sync(rounds=2)
+    await world.sync()
 
 
 async def test_aut_06_tied_again_after_copies_were_kept_nothing_is_made_twice(world: Engine, desk: Desk) -> None:
@@ -263,7 +263,7 @@ async def test_aut_06_tied_again_after_copies_were_kept_nothing_is_made_twice(wo
         for memory in ("keep", "forget"):
             tied = await tied_again(world, desk, connection_id, calendar)
             person.exchange.ledger.clear()
-            await world.sync(rounds=2)
+            await world.sync()
             assert asked(person.exchange, "CreateItem", "DeleteItem") == 0, memory
             assert person.hrefs() == before
             assert len(await world.ours()) == 9
@@ -278,11 +278,11 @@ async def test_aut_06_copies_that_were_removed_leave_nothing_behind(world: Engin
         await desk.do(f"/links/{link_id}/disconnect", {"copies": "delete", "imported": "delete"})
         await world.sync()
         await desk.decide("approve")
-        await world.sync(rounds=2)
+        await world.sync()
         assert await titles(person) == [f"Theirs {number}" for number in range(4)]
         assert not await world.rows("select * from pairing where href <> ''")
         await tied_again(world, desk, connection_id, calendar)
-        await world.sync(rounds=2)
+        await world.sync()
         assert await titles(person) == await world.titles()
         assert len(person.hrefs()) == 9
         await writes_nothing(world, person.exchange)
@@ -301,7 +301,7 @@ async def test_aut_06_another_mailbox_under_the_same_name_is_another_calendar(wo
             tie = await world.link("ews", running.url, ACCOUNT, MAILBOX, folder_id(folder), OPTIONS)
             await world.set("link", tie.id, **OWNED)
             person.exchange.ledger.clear()
-            await world.sync(rounds=3)
+            await world.sync(rounds=2)
             assert asked(person.exchange, "SyncFolderItems", "CreateItem", "UpdateItem", "DeleteItem") == 0
             assert person.hrefs() == before
             expected = ["Of someone else", *(f"Ours {number}" for number in range(4)), "Weekly"]
@@ -317,11 +317,11 @@ async def test_aut_06_a_mailbox_made_anew_under_the_same_address_is_not_taken_fo
         await world.set("link", tie.id, **OWNED, on_remote_delete="cancel_booking")
         for number in range(8):
             await world.put(meeting(f"Ours {number}", days=number + 1))
-        await world.sync(rounds=2)
+        await world.sync()
         fresh = exchange.simulator.add_mailbox(f"anna@{DOMAIN}")  # the old one went with her namesake
         start, end = (f"{moment(5, hour).wall:%Y-%m-%dT%H:%M:%S}Z" for hour in (12, 13))
         exchange.put(f"anna@{DOMAIN}", {"Subject": "Of another Anna", "Start": start, "End": end})
-        await world.sync(rounds=3)
+        await world.sync(rounds=2)
         assert [title for title in await world.titles() if title.startswith("Ours")] == [f"Ours {n}" for n in range(8)]
         assert len(fresh.calendar.items) == 1, "nor is she given the appointments of the other one"
         (hold,) = await desk.holds()

@@ -65,7 +65,7 @@ def weekly() -> Series:
 async def test_rec_01_a_split_made_in_outlook_becomes_two_series_and_stays_so(world: Engine, is_seen_half_done: bool) -> None:
     async with linked(world) as person:
         href = await person.create(weekly())
-        await world.sync(rounds=2)
+        await world.sync()
         head, tail = in_two((await titled(person, "Weekly"))[1])
         await person.change(href, head)
         if is_seen_half_done:
@@ -84,7 +84,7 @@ async def test_rec_01_a_split_made_in_outlook_becomes_two_series_and_stays_so(wo
 async def test_rec_01_a_split_made_here_becomes_two_series_at_exchange_and_stays_so(world: Engine) -> None:
     async with linked(world) as person:
         row = await world.put(weekly())
-        await world.sync(rounds=2)
+        await world.sync()
         (before,) = person.hrefs()
         head, tail = in_two(row.series)
         await world.put(head, row.id)
@@ -130,7 +130,7 @@ async def test_rec_02_an_occurrence_moved_here_past_another_one_is_kept_in_singl
 ) -> None:
     async with linked(world) as person:
         row = await world.put(meeting("Weekly", rrule="FREQ=WEEKLY;COUNT=4"))
-        await world.sync(rounds=2)
+        await world.sync()
         assert len(person.hrefs()) == 1
         await world.put(with_override(row.series, moment(8), BEYOND[where], title="Moved"), row.id)
         await in_step(world, person)
@@ -154,7 +154,7 @@ async def test_rec_02_an_occurrence_moved_here_past_another_one_is_kept_in_singl
 async def test_rec_02_an_occurrence_that_lasts_into_the_next_one_is_kept_in_single_events(world: Engine, desk: Desk) -> None:
     async with linked(world) as person:
         row = await world.put(meeting("Daily", rrule="FREQ=DAILY;COUNT=4"))
-        await world.sync(rounds=2)
+        await world.sync()
         long = with_override(row.series, moment(2), title="Workshop", end=moment(3, 12))
         await world.put(long, row.id)
         await world.put(meeting("Two days each", rrule="FREQ=WEEKLY;BYDAY=MO,TU;COUNT=4", minutes=2880))
@@ -171,14 +171,14 @@ async def test_rec_04_deleted_occurrences_stay_deleted_in_every_kind_of_run(worl
     async with linked(world) as person:
         row = await world.put(meeting("Daily", rrule="FREQ=DAILY;COUNT=10"))
         href = await person.create(meeting("Theirs", hour=15, rrule="FREQ=DAILY;COUNT=10"))
-        await world.sync(rounds=2)
+        await world.sync()
         gone, gone_there = (moment(2), moment(5), moment(9)), tuple(moment(day, 15) for day in (3, 4, 10))
         await world.put(replace(row.series, exdate=gone), row.id)
         await person.change(href, replace((await titled(person, "Theirs"))[1], exdate=gone_there))
         await world.sync()
 
         async def stay_deleted(run: str) -> None:
-            await writes_nothing(world, person.exchange, rounds=2)
+            await writes_nothing(world, person.exchange)
             assert {one.series.exdate for one in await world.ours()} == {gone, gone_there}, run
             assert {one.exdate for one in await there(person)} == {gone, gone_there}, run
             assert len(await ours(world)) == len(shown(await there(person))) == 14, run
@@ -226,7 +226,7 @@ async def test_rec_05_a_series_shifted_here_keeps_its_exceptions_at_exchange_and
 ) -> None:
     async with linked(world) as person:
         rows = {name: await world.put(with_two_exceptions(name)) for name in SHIFTS}
-        await world.sync(rounds=2)
+        await world.sync()
         before, wanted = person.hrefs(), {name: shift(row.series, name) for name, row in rows.items()}
         assert all(len(one.overrides) == 2 and len(one.exdate) == 1 for one in wanted.values())
         for name, series in wanted.items():
@@ -245,7 +245,7 @@ async def test_rec_05_a_series_shifted_in_outlook_is_followed_in_place(world: En
         for name in SHIFTS:
             await person.create(with_two_exceptions(f"{name} theirs"))
             await world.put(with_two_exceptions(f"{name} ours"))
-        await world.sync(rounds=2)
+        await world.sync()
         before, rows = person.hrefs(), {row.series.event.title: row.id for row in await world.ours()}
         for href, series in (await person.read(before)).items():
             wanted = shift(series, series.event.title.rpartition(" ")[0])
@@ -264,7 +264,7 @@ async def test_rec_05_a_series_shifted_in_outlook_is_followed_in_place(world: En
 async def test_rec_05_a_shift_there_meets_a_new_exception_here(world: Engine) -> None:
     async with linked(world) as person:
         row = await world.put(with_two_exceptions("an hour later"))
-        await world.sync(rounds=2)
+        await world.sync()
         ((href, held),) = (await person.read(person.hrefs())).items()
         await person.change(href, replace(held, event=replace(held.event, title="Renamed")))
         await world.put(shift(row.series, "an hour later"), row.id)
@@ -300,10 +300,10 @@ async def test_tz_01_nine_stays_nine_across_every_change_of_clocks(world: Engine
         for number, city in enumerate(CITIES):
             series = replace(at(Zoned(winter, city), city, "FREQ=WEEKLY;COUNT=78"), uid="")
             await (person.create(series) if number else world.put(series))
-        await world.sync(rounds=2)
+        await world.sync()
         for row in await world.ours():  # and after an edit of ours
             await world.put(edited(row, location="Room"), row.id)
-        await world.sync(rounds=2)
+        await world.sync()
         for places in (by_title(row.series for row in await world.ours()), by_title(await there(person))):
             assert places.keys() == set(CITIES)
             for city, series in places.items():  # Windows has one name for Melbourne and Sydney
@@ -318,7 +318,7 @@ async def test_tz_03_a_zone_nobody_knows_travels_by_its_rules(world: Engine, des
         zone = "\r\n".join(custom_zone("Our Own Zone", "+0545"))
         start = Zoned(moment(3).wall, zone)
         row = await world.put(replace(at(start, "Ours", "FREQ=DAILY;COUNT=3"), uid=""))
-        await world.sync(rounds=2)
+        await world.sync()
         _, found = await titled(person, "Ours")
         wanted = [instant(shifted(start, timedelta(days=day)), UTC) for day in range(3)]
         assert [at_.astimezone(UTC) for at_, _ in shown([found])] == wanted
@@ -333,7 +333,7 @@ async def test_tz_05_new_rules_move_the_index_and_write_nothing(world: Engine) -
     async with linked(world) as person:
         await world.put(at(Zoned(moment(3).wall, "America/Mexico_City"), "Mexico", "FREQ=DAILY;COUNT=3"))
         await person.create(replace(at(Zoned(moment(3).wall, "Asia/Amman"), "Amman"), uid=""))
-        await world.sync(rounds=2)
+        await world.sync()
         right = await world.rows("select series_id, slot, starts_at, ends_at from occurrence order by series_id, slot")
         versions = await world.rows("select id, version, document from series order by id")
         async with world.database.begin() as connection:  # as they stood under the rules of an older release
@@ -343,7 +343,7 @@ async def test_tz_05_new_rules_move_the_index_and_write_nothing(world: Engine) -
             await instance.set_zone_release(connection, "2020a")
         now = datetime.now(UTC)
         await expand_window(world.database, now, now)
-        await writes_nothing(world, person.exchange, rounds=2)
+        await writes_nothing(world, person.exchange)
         assert await world.rows("select series_id, slot, starts_at, ends_at from occurrence order by series_id, slot") == right
         assert await world.rows("select id, version, document from series order by id") == versions
 
