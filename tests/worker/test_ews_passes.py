@@ -121,6 +121,36 @@ async def test_a_rule_that_exchange_spells_out_is_no_edit_there_after_a_lost_ans
         assert (ours.series.rrule, ours.version) == (row.series.rrule, row.version)
 
 
+def two_days_on() -> Series:
+    """Give a weekly series whose rule does not hit its start: Exchange begins it two days later."""
+    series = meeting("Weekly")
+    day = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")[(wall_of(series.event.start).weekday() + 2) % 7]
+    return replace(series, rrule=f"FREQ=WEEKLY;BYDAY={day};COUNT=3")
+
+
+@pytest.mark.parametrize("rule", ["FREQ=DAILY;COUNT=3", ""])
+async def test_a_series_that_exchange_begins_later_follows_a_new_rule_from_our_start(world: Engine, rule: str) -> None:
+    async with linked(world) as calendar:
+        row = await world.put(two_days_on())
+        await world.sync(rounds=2)
+        await world.put(replace(row.series, rrule=rule), row.id)
+        await world.sync(rounds=2)
+        (there,) = (await calendar.content()).values()
+        assert (there.event.start, there.rrule) == (row.series.event.start, rule)
+
+
+async def test_a_series_that_exchange_begins_later_gives_its_start_with_a_new_rule(world: Engine) -> None:
+    async with linked(world) as calendar:
+        row = await world.put(two_days_on())
+        await world.sync(rounds=2)
+        ((href, there),) = (await calendar.content()).items()
+        assert there.event.start == shifted(row.series.event.start, timedelta(days=2))
+        await calendar.change(href, replace(there, rrule="FREQ=DAILY;COUNT=3"))
+        await world.sync(rounds=2)
+        (ours,) = await world.ours()
+        assert (ours.series.event.start, ours.series.rrule) == (there.event.start, "FREQ=DAILY;COUNT=3")
+
+
 async def test_an_edit_of_one_occurrence_in_outlook_meets_ours_of_another(world: Engine) -> None:
     async with linked(world) as calendar:
         row = await world.put(weekly())

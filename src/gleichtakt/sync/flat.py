@@ -239,9 +239,12 @@ def apply(onto: Mapping[str, Any], keys: Iterable[str], from_: Mapping[str, Any]
 
     HTML goes with its description; excluding an occurrence ends its override; where the edit moved the whole series,
     what *onto* alone knows of single occurrences moves along, and goes where its occurrence is no more. A rule goes with
-    the start it takes its days from: another side may have written them out, and would keep the old ones.
+    the start it takes its days from: another side may have written them out, and would keep the old ones. A start goes
+    with its rule where the other side begins on another day: some begin with the first one that the rule hits.
     """
     moved = set(keys)
+    if "rrule" in moved:
+        moved |= _start_along(onto, from_)
     if "start" in moved:
         onto = _moved_along(onto, moved, from_)
         moved |= _rule_along(onto, from_)
@@ -289,6 +292,12 @@ def _moved_along(onto: Mapping[str, Any], moved: set[str], from_: Mapping[str, A
 def _rule_along(onto: Mapping[str, Any], from_: Mapping[str, Any]) -> set[str]:
     """Give the key of the rule where the one of *onto* means other days than that of *from_* once it starts there."""
     return {"rrule"} if "rrule" in onto and "rrule" in from_ and not has_same_days(onto, from_) else set()
+
+
+def _start_along(onto: Mapping[str, Any], from_: Mapping[str, Any]) -> set[str]:
+    """Give the keys of the times where two forms begin on different days."""
+    days = {wall_of(read_point(flat["start"], "start")).date() for flat in (onto, from_) if "start" in flat}
+    return {"start", "end"} if len(days) > 1 else set()
 
 
 def has_same_days(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
