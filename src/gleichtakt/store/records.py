@@ -491,6 +491,8 @@ async def close_problems(
 
     wider: those of the link and its connection as well. What an undo could not bring back stays listed until somebody has read it.
     """
+    if not (series_ids or hrefs or wider):
+        return
     await connection.execute(
         text("""update problem set state = 'resolved', last_at = now() where state = 'open' and organization_id = :organization_id
                 and kind <> 'notice' and code <> all(cast(:to_read as text[])) and (

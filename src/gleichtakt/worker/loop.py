@@ -112,9 +112,7 @@ async def _serve(worker: Worker) -> None:
                 free = worker.settings.worker_slots - len(worker.running)
                 worker.something_finished.clear()
                 started = await _claim(worker, free) if free > 0 else 0
-                if started and len(worker.running) < worker.settings.worker_slots:
-                    continue
-                pause = IDLE_MOST_SECONDS if free <= 0 else await _pause(worker)
+                pause = await _pause(worker) if started < free else IDLE_MOST_SECONDS
             except Trouble as away:
                 say("claiming_failed", away)
                 pause = AWAY_SECONDS
