@@ -186,6 +186,19 @@ async def test_a_delegate_may_not_read_automatic_replies() -> None:
         assert refused.value.code == "ews.replies_denied"
 
 
+async def test_who_signs_in_with_an_address_reads_the_own_replies_without_naming_a_mailbox() -> None:
+    async with ews_world("own") as world:
+        login = ews_login(world.exchange.url, access="own")
+        signed_in = replace(login, auth={**login.auth, "username": ADDRESS})
+        world.exchange.availability.absences[ADDRESS] = Absence("Enabled")
+        provider = connect(replace(signed_in, allow_insecure=True))
+        try:
+            assert isinstance(provider, EWS)
+            assert (await provider.out_of_office("")).state == "enabled"
+        finally:
+            await provider.close()
+
+
 async def test_times_of_an_absence_are_read_in_utc() -> None:
     async with ews_world() as world:
         start, end = datetime(2026, 12, 24, 9, tzinfo=UTC), datetime(2027, 1, 2, 9, tzinfo=UTC)

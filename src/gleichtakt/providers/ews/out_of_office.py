@@ -29,11 +29,12 @@ class Replies:
         self.session = session
 
     async def read(self, mailbox: str) -> OutOfOffice:
-        """Give the replies of a mailbox as they stand."""
-        return (await self._read(mailbox)).settings
+        """Give the replies of a mailbox as they stand. mailbox: empty for that of whoever signs in, named by an address."""
+        return (await self._read(self._named(mailbox))).settings
 
     async def change(self, mailbox: str, base: OutOfOffice, new: OutOfOffice) -> OutOfOffice:
         """Change what differs between *base* and *new*, and give what then stands there."""
+        mailbox = self._named(mailbox)
         there = await self._read(mailbox)
         wanted = laid_over(there, base, new, self.session.budgets.now() + self.session.clock.ahead)
         if wanted == there.settings:
@@ -43,6 +44,10 @@ class Replies:
             raise Permanent("ews.times_refused", Scope.SERIES, host=host, reason="OutOfOffice")
         await self._ask("SetUserOofSettings", requests.set_user_oof_settings(mailbox, wanted), mailbox, writes=True)
         return await self.read(mailbox)
+
+    def _named(self, mailbox: str) -> str:
+        """Give an address: these two operations have no form without one."""
+        return mailbox or str(self.session.login.auth.get("username", ""))
 
     async def _read(self, mailbox: str) -> availability.Replies:
         body = requests.get_user_oof_settings(mailbox)
