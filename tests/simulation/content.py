@@ -148,12 +148,14 @@ def _time(series: Series, value: str) -> Series | None:
     return replace(series, event=moved(series.event, by))
 
 
+def _step(series: Series) -> int:
+    """Give the days from one occurrence to the next; 0 where they are not always as many."""
+    return {"WEEKLY": 7, "DAILY": 1}.get(series.rrule.partition(";")[0].removeprefix("FREQ="), 0)
+
+
 def _slot(series: Series, value: str) -> Point:
     """Give the second, third or fourth occurrence, by the value."""
-    step = {"WEEKLY": 7, "DAILY": 1}.get(series.rrule.partition(";")[0].removeprefix("FREQ="))
-    if step is None:
-        return series.event.start
-    return shifted(series.event.start, timedelta(days=step * (number_of(value) % 3 + 1)))
+    return shifted(series.event.start, timedelta(days=_step(series) * (number_of(value) % 3 + 1)))
 
 
 def _exdate(series: Series, value: str) -> Series | None:
@@ -168,10 +170,19 @@ def _restore(series: Series, value: str) -> Series | None:
 
 
 def _override(series: Series, value: str) -> Series | None:
+    by = timedelta(days=1) if isinstance(series.event.start, Day) else timedelta(minutes=30)
+    return _moved_by(series, value, by)
+
+
+def _past(series: Series, value: str) -> Series | None:
+    """Move an occurrence to the day of the next one, or past it."""
+    return _moved_by(series, value, timedelta(days=_step(series) + number_of(value) // 3 % 2))
+
+
+def _moved_by(series: Series, value: str, by: timedelta) -> Series | None:
     slot = _slot(series, value)
     if not series.is_recurring or slot == series.event.start or slot in series.exdate:
         return None
-    by = timedelta(days=1) if isinstance(slot, Day) else timedelta(minutes=30)
     changed = replace(moved(occurrence_event(series.event, slot), by), title=f"moved {value}".replace("\n", " "))
     overrides = (*_without(series, slot), Override(slot, changed))
     return replace(series, overrides=tuple(sorted(overrides, key=lambda one: wall_of(one.recurrence_id))))
@@ -214,6 +225,7 @@ EDITS: Mapping[str, Callable[[Series, str], Series | None]] = {
     "exdate": _exdate,
     "restore": _restore,
     "override": _override,
+    "past": _past,
     "undo": _undo,
     "longer": _longer,
 }

@@ -21,7 +21,7 @@ from gleichtakt.model.zones import zone_of
 from gleichtakt.providers.ews.wire import soap
 from gleichtakt.providers.ews.wire.names import TYPES
 from gleichtakt.providers.ews.wire.zones import read_zone, write_zone
-from gleichtakt.providers.protocol import CalendarRef, Href
+from gleichtakt.providers.protocol import CalendarRef, Href, Seen
 from gleichtakt.simulators.exchange import Exchange, Fault, Running
 from gleichtakt.simulators.exchange.faults import WRITES
 from gleichtakt.simulators.exchange.ids import folder_id
@@ -104,6 +104,7 @@ class SimulatedExchange:
 
     person: Person
     lane_id: UUID
+    link_id: UUID
 
     @property
     def exchange(self) -> Exchange:
@@ -112,7 +113,12 @@ class SimulatedExchange:
 
     async def content(self) -> dict[str, Series]:
         """Give what stands there by href."""
-        return {**await self.person.read(self.person.hrefs())}
+        return {href: series for href, (_, series) in (await self.marked()).items()}
+
+    async def marked(self) -> Mapping[str, tuple[str, Series]]:
+        """Give what stands there by href: our mark on it, and its content."""
+        found = await self.person.reader.fetch(self.person.of, list(self.person.hrefs()))
+        return {one.href: (one.marker, one.series) for one in found if isinstance(one, Seen)}
 
     def as_stored(self, series: Series) -> Series:
         """Say how this calendar holds an event of ours."""
@@ -164,4 +170,4 @@ async def tie_exchange(engine: Engine, running: Running) -> SimulatedExchange:
     folder = running.exchange.simulator.mailbox(MAILBOX).add_folder(new_id().hex)
     ref = CalendarRef(MAILBOX, folder_id(folder))
     linked = await engine.link("ews", running.url, ACCOUNT, ref.mailbox, ref.calendar, OPTIONS)
-    return SimulatedExchange(Person(running.exchange, folder, ref), linked.lane_id)
+    return SimulatedExchange(Person(running.exchange, folder, ref), linked.lane_id, linked.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -44,12 +45,21 @@ class MemoryRemote:
         return self.tie.lane_id
 
     @property
+    def link_id(self) -> UUID:
+        """Say which link ties it to us."""
+        return self.tie.id
+
+    @property
     def _simulator(self) -> Simulator:
         return self.tie.engine.simulator
 
     async def content(self) -> dict[str, Series]:
         """Give what stands there by href."""
         return {thing.href: read_series(thing.document) for thing in self.tie.things}
+
+    async def marked(self) -> Mapping[str, tuple[str, Series]]:
+        """Give what stands there by href: our mark on it, and its content."""
+        return {thing.href: (thing.marker, read_series(thing.document)) for thing in self.tie.things}
 
     def as_stored(self, series: Series) -> Series:
         """Say how this calendar holds an event of ours."""

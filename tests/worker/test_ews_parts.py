@@ -61,3 +61,42 @@ async def test_a_series_without_a_pattern_goes_through_its_life_at_exchange(data
         await world.sync(rounds=2)
         assert not await exchange.content()
         assert not await exchange.mails()
+
+
+async def test_a_series_in_parts_that_was_moved_is_known_again_by_its_marks(database: Database) -> None:
+    async with engine(database) as world, start(exchange_with_account()) as running:
+        exchange = await tie_exchange(world, running)
+        await world.set("resource", world.resource_id, outbound_detail="full", guard_update_min=100)
+        row = await world.put(meeting("Weekly", rrule="FREQ=WEEKLY;COUNT=2\nFREQ=DAILY;COUNT=3"))
+        await world.sync(rounds=2)
+        later = replace(row.series.event, start=moment(1, 14), end=moment(1, 15))
+        await world.put(replace(row.series, event=later), row.id)
+        await world.sync(rounds=2)
+        before = await exchange.marked()
+        assert {mark.rpartition("T")[2] for mark, _ in before.values()} == {"140000"}
+        for table in ("part", "pairing", "observed"):
+            async with world.database.begin() as connection:
+                await connection.exec_driver_sql(f"delete from {table}")
+        async with world.database.begin() as connection:
+            await connection.exec_driver_sql("update link set cursor = null")
+        await world.sync(rounds=2)
+        assert (await exchange.marked()).keys() == before.keys(), "adopted, not made anew"
+
+
+async def test_parts_that_were_about_to_go_go_with_the_object_that_took_their_place(database: Database) -> None:
+    async with engine(database) as world, start(exchange_with_account()) as running:
+        exchange = await tie_exchange(world, running)
+        settings = {"outbound_detail": "full", "on_remote_delete": "cancel_booking", "delete_grace_minutes": 0}
+        await world.set("resource", world.resource_id, **settings)
+        row = await world.put(meeting("Weekly", rrule="FREQ=WEEKLY;COUNT=2\nFREQ=DAILY;COUNT=3"))
+        await world.sync(rounds=2)
+        exchange.exchange.faults.add(Fault("fault", "DeleteItem", times=100))
+        await world.put(replace(row.series, rrule="FREQ=DAILY;COUNT=3"), row.id)
+        await world.sync()
+        await exchange.calm()
+        (whole,) = [href for href, series in (await exchange.content()).items() if series.is_recurring]
+        assert len(await exchange.content()) > 1
+        await exchange.drop(whole)
+        await world.sync(rounds=3)
+        assert (await world.ours(), await exchange.content()) == ([], {})
+        assert await world.rows("select id from part") == []

@@ -83,12 +83,12 @@ async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> N
         await passes.settle(
             connection, [_agreed(work, row, actions[row.number], written.versions) for row in going if _keeps(row)]
         )
-        await _settle_their_parts(work, connection, going)
+        left = await _settle_their_parts(work, connection, going)
         halves = [row.number for row in going if row.side == Side.APP and row.verb == Verb.UPDATE]
         await passes.expect_more(connection, link, plan_id, halves)
         for row in going:
             action = actions[row.number]
-            if action.verb is Verb.DELETE and row.series_id:
+            if action.verb is Verb.DELETE and row.series_id and row.series_id not in left:
                 await passes.unpair(connection, link, row.series_id, forget=True)
             if action.verb is Verb.UNLINK and row.series_id:
                 await passes.unpair(connection, link, row.series_id, forget=bool(row.action["ours_gone"]))
@@ -116,15 +116,24 @@ async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> N
             work.counts["linked"] += 1
 
 
-async def _settle_their_parts(work: Pass, connection: AsyncConnection, going: Sequence[ActionRow]) -> None:
-    """Note what both sides now agree on of the parts that a series is kept in over there, or let them go with it."""
-    rows = [row for row in going if row.series_id and row.action.get("has_parts")]
-    for row in rows:
-        if row.series_id and not _keeps(row):
-            await parts.drop_all(connection, work.link, row.series_id)
-        else:
+async def _settle_their_parts(work: Pass, connection: AsyncConnection, going: Sequence[ActionRow]) -> frozenset[UUID]:
+    """Note what both sides now agree on of the parts that a series is kept in over there, or let them go with it.
+
+    Gives the series whose object somebody deleted there while its former parts still stood: the next plan deletes those.
+    """
+    rows = [(row, row.series_id) for row in going if row.series_id and row.action.get("has_parts")]
+    left: set[UUID] = set()
+    for row, series_id in rows:
+        if _keeps(row):
             await agree_on_parts(work, connection, row)
-    await parts.look_again(connection, work.link, [row.series_id for row in rows if row.series_id and _keeps(row)])
+        elif row.verb == Verb.DELETE and row.href and not parts.is_place(row.href):
+            await parts.enter(connection, work.link, series_id)
+            left.add(series_id)
+        else:
+            await parts.drop_all(connection, work.link, series_id)
+    await parts.leaving(connection, work.link, list(left))
+    await parts.look_again(connection, work.link, [series_id for row, series_id in rows if _keeps(row)])
+    return frozenset(left)
 
 
 def _keeps(row: ActionRow) -> bool:
