@@ -23,6 +23,7 @@ from tests.simulation.content import PATTERN, edited, new_event, parts_of, token
 from gleichtakt.model.event import Series
 from gleichtakt.store import holds
 from gleichtakt.store.passes import encode
+from gleichtakt.sync.flat import content_of
 from gleichtakt.worker.loop import work
 
 POLICY: Mapping[str, Any] = {
@@ -322,9 +323,19 @@ class History:
             edited_by_one = len({who for who, _ in deeds}) == 1
             may_stand = deeds[-1:] if edited_by_one else deeds
             standing = {who: self._standing(who, ours[token], part) for who, _ in may_stand}
-            kept = any(standing[who] == value for who, value in may_stand)
+            kept = any(self._is_as_left(who, ours[token], standing[who], value) for who, value in may_stand)
             merged = not edited_by_one and _is_merged(standing[may_stand[-1][0]], [value for _, value in may_stand])
             assert kept or merged, f"{token}: {part} of {deeds} is lost: {standing}"
+
+    def _is_as_left(self, who: int, series: Series, standing: Any, value: Any) -> bool:
+        """Say whether a part is as its editor left it; an occurrence need not say what the whole series says by now."""
+        if standing is None or value is None:
+            return bool(standing == value)
+        own = dict(standing)
+        whole = {field: self._standing(who, series, field) for field in {content_of(key) for key, _ in value}}
+        return own.items() <= dict(value).items() and all(
+            key in own or [(content_of(key), said)] == whole[content_of(key)] for key, said in value
+        )
 
     def _standing(self, who: int, series: Series, part: str) -> Any:
         """Give a part of ours as the one who edited it would see it."""
