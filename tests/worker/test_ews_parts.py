@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.engine import engine, meeting, moment
 from tests.simulation.ews_remote import SimulatedExchange, exchange_with_account, tie_exchange
 
-from gleichtakt.model.event import Series
+from gleichtakt.model.event import Override, Series
 from gleichtakt.simulators.exchange import Fault, start
 from gleichtakt.store.database import Database
 
@@ -100,3 +100,21 @@ async def test_parts_that_were_about_to_go_go_with_the_object_that_took_their_pl
         await world.sync(rounds=3)
         assert (await world.ours(), await exchange.content()) == ([], {})
         assert await world.rows("select id from part") == []
+
+
+async def test_a_series_that_gets_its_pattern_by_an_edit_there_stands_as_a_whole_though_ours_moved_too(
+    database: Database,
+) -> None:
+    async with engine(database) as world, start(exchange_with_account()) as running:
+        exchange = await tie_exchange(world, running)
+        await world.set("resource", world.resource_id, outbound_detail="full", inbound_detail="full", guard_update_min=100)
+        plain = meeting("Weekly", rrule="FREQ=WEEKLY;COUNT=4")
+        past = replace(plain.event, title="Moved", start=moment(16), end=moment(16, 10))
+        row = await world.put(replace(plain, overrides=(Override(moment(8), past),)))
+        await world.sync(rounds=2)
+        assert len(await exchange.content()) == 4
+        await exchange.drop((await one(exchange, 16))[0])
+        await world.put(replace(row.series, event=replace(row.series.event, title="Renamed")), row.id)
+        await world.sync(rounds=2)
+        (whole,) = (await exchange.content()).values()
+        assert (whole.event.title, whole.exdate, whole.overrides) == ("Renamed", (moment(8),), ())

@@ -38,7 +38,7 @@ from gleichtakt.sync.plan import (
     action_document,
 )
 from gleichtakt.worker.link_pass.context import Pass
-from gleichtakt.worker.link_pass.shape import Shape, completed, look
+from gleichtakt.worker.link_pass.shape import Shape, completed, is_reshaped, look
 from gleichtakt.worker.link_pass.shape import facts as shape_facts
 
 BATCH = 250
@@ -129,18 +129,25 @@ async def _plan_new(work: Pass, planning: Planning, kind: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What was decided for one pairing. completing: the action needed for its parts only, where nothing else is to do."""
+    """What was decided for one pairing.
+
+    completing: the action needed for its parts only, where nothing else is to do. halved: the other half is planned
+    again, because the first one gives the series another shape.
+    """
 
     row: PairRow
     shape: Shape
     found: Outcome
     completing: bool = False
+    halved: bool = False
 
 
 def decide_pair(work: Pass, row: PairRow, shape: Shape) -> Decided:
     """Give the outcome for one pairing as it stands in the rows."""
     view = replace(view_of(work, row), obstacle=shape.obstacle)
     found = decide.plan(view, work.policy, shape.limits, language=work.language, now=work.now, reader=work.reader)
+    if is_reshaped(work, row, shape, found):
+        return Decided(row, shape, replace(found, actions=found.actions[:1]), halved=True)
     action = completed(work, row, shape, found)
     return Decided(row, shape, found) if action is None else Decided(row, shape, Outcome((action,)), completing=True)
 
@@ -251,6 +258,7 @@ async def _store_pairs(work: Pass, planning: Planning, kind: str, decided: Seque
                 "from_here": row.origin_link_id == work.link.id,
                 "ours_gone": row.deleted_at is not None or row.version is None,
                 "made_by_us": row.made_by_us,
+                "halved": one.halved,
             }
             exempt = row.verdict != "" or one.completing
             actions += _rows(work, planning, row.series_id, row.href, found.actions, facts, exempt=exempt, of=one)

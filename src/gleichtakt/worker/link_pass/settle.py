@@ -86,6 +86,7 @@ async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> N
         left = await _settle_their_parts(work, connection, going)
         halves = [row.number for row in going if row.side == Side.APP and row.verb == Verb.UPDATE]
         await passes.expect_more(connection, link, plan_id, halves)
+        await parts.look_again(connection, link, [row.series_id for row in going if row.series_id and row.action.get("halved")])
         for row in going:
             action = actions[row.number]
             if action.verb is Verb.DELETE and row.series_id and row.series_id not in left:

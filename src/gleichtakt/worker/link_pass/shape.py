@@ -213,6 +213,15 @@ def completed(work: Pass, row: PairRow, shape: Shape, found: Outcome) -> Action 
     return Action(Side.PROVIDER, Verb.UPDATE, row.uid, IN_STEP, title, series=stands, before=stands) if steps else None
 
 
+def is_reshaped(work: Pass, row: PairRow, shape: Shape, found: Outcome) -> bool:
+    """Say whether what is taken over from there gives our series another shape before anything is written there."""
+    first = found.actions[0] if len(found.actions) > 1 else None
+    if first is None or first.side is not Side.APP or first.verb is not Verb.UPDATE or first.series is None:
+        return False
+    after = _shape(work, replace(row, document=calendars.write_document(first.series)), shape.stands)
+    return (after.goes, after.obstacle) != (shape.goes, shape.obstacle)
+
+
 def facts(row: PairRow, shape: Shape, action: Action) -> dict[str, Any]:
     """Give what settling an action needs to know of the shape of the copy."""
     if shape.is_plain:
