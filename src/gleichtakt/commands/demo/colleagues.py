@@ -12,6 +12,8 @@ from gleichtakt.commands.demo import firm
 from gleichtakt.commands.demo.caldav_server import Server
 from gleichtakt.commands.demo.exchange_server import Exchange
 from gleichtakt.model.event import Series
+from gleichtakt.model.point import instant
+from gleichtakt.model.zones import zone_of
 from gleichtakt.providers.protocol import Mail
 
 
@@ -84,7 +86,9 @@ class Colleagues:
         if one is firm.LEADS_WORKSHOP:
             await self.exchange.put(one.address, firm.workshop_round(self.days))
         if one is firm.AWAY:
-            await self.exchange.put(one.address, firm.holiday(self.days))
+            holiday = firm.holiday(self.days)
+            await self.exchange.put(one.address, holiday)
+            await self.exchange.leave(one.address, instant(holiday.event.end, zone_of(firm.ZONE)), firm.REPLY)
 
     def _own_events(self, one: firm.One) -> Sequence[tuple[str, Series]]:
         random = Random(one.id)  # noqa: S311  # the same firm every time

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,14 +19,14 @@ from lxml import etree
 
 from gleichtakt.commands.demo.programs import Program, free_port, program, remembered, write_private
 from gleichtakt.model.event import Series
-from gleichtakt.model.point import Point
+from gleichtakt.model.point import Point, Timespan
 from gleichtakt.model.zones import windows_from_iana
 from gleichtakt.providers.ews.wire import requests, soap
 from gleichtakt.providers.ews.wire.drafts import FIELDS, Draft, event_changes, write_item
 from gleichtakt.providers.ews.wire.folders import read_ids
 from gleichtakt.providers.ews.wire.ids import Distinguished, Occurrence
 from gleichtakt.providers.ews.wire.patterns import index_of
-from gleichtakt.providers.protocol import Mail
+from gleichtakt.providers.protocol import Mail, OutOfOffice
 
 SERVICE: Final = "svc-gleichtakt"  # the account that may act for every mailbox of the firm
 VERSION: Final = "2019"
@@ -75,6 +76,11 @@ class Exchange:
     async def remove_licence(self, address: str) -> None:
         """An administrator takes a mailbox its licence."""
         await self._send("state", {"op": "mailbox", "mailbox": address, "is_enabled": False})
+
+    async def leave(self, address: str, until: datetime, reply: str) -> None:
+        """The owner of a mailbox lets it answer by itself from now on."""
+        away = OutOfOffice("scheduled", Timespan(datetime.now(UTC), until), "all", reply, reply)
+        await self._do(address, requests.set_user_oof_settings(address, away))
 
     async def _do(self, address: str, operation: bytes) -> soap.Element:
         told = await self._send("state", {"op": "call", "mailbox": address, "xml": operation.decode()})

@@ -69,7 +69,8 @@ LEADS_WORKSHOP: Final = BY_ID["sofia.marin"]  # has a series in Exchange with on
 THROTTLED: Final = BY_ID["david.krueger"]  # of whose mailbox Exchange asks us to go slowly
 UNLICENSED: Final = BY_ID["paul.ritter"]  # whose mailbox loses its licence
 INVITES_ROOM: Final = BY_ID["hanna.voss"]  # books the shared room in Outlook
-AWAY: Final = BY_ID["grete.lindholm"]
+AWAY: Final = BY_ID["grete.lindholm"]  # whose mailbox answers by itself until the end of her week off
+REPLY: Final = "Ich bin nicht im Haus; Hanna Voss vertritt mich."
 LABORATORY: Final = BY_ID["sehlabor"]  # loses most of its calendar at once
 SHARED: Final = BY_ID["hafenblick"]  # has a calendar in either system
 

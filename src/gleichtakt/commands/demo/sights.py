@@ -65,6 +65,7 @@ def lines(served: Served, story: Story) -> Sequence[str]:
         either("Zum Ausprobieren", "Things to try"),
         *_waiting(served.url),
         *_unwell(served.url, story),
+        *_away(served.url, story),
         *_in_step(served.url, story),
         *_by_hand(served, story),
         "",
@@ -101,6 +102,17 @@ def _unwell(url: str, story: Story) -> Sequence[str]:
             f"  Exchange asks for {REST_MINUTES} minutes of rest for {firm.THROTTLED.name}; then it goes on by itself.",
         ),
         f"    {url}/links/{story.links[firm.THROTTLED.id, firm.EXCHANGE]}",
+    )
+
+
+def _away(url: str, story: Story) -> Sequence[str]:
+    """Tell who is away, as the mailbox says."""
+    return (
+        either(
+            f"  Das Postfach von {firm.AWAY.name} antwortet selbst: Die Abwesenheit steht binnen einer Minute auf der Seite.",
+            f"  The mailbox of {firm.AWAY.name} replies by itself: within a minute her page says until when she is away.",
+        ),
+        f"    {url}/resources/{story.resources[firm.AWAY.id]}",
     )
 
 
