@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import replace
 
@@ -313,6 +314,14 @@ async def test_att_05_a_probe_that_fails_is_no_answer_and_leaves_nothing_behind(
             await create(world, MEETING)
         await create(world, MEETING)
         assert {series_in(thing.text).uid for thing in world.folder.things.values()} == {MEETING.uid}
+        assert not world.simulator.outbox
+
+
+async def test_att_05_many_meetings_at_once_share_one_probe() -> None:
+    async with simulated_world() as world:
+        await asyncio.gather(*(create(world, replace(MEETING, uid=f"{number}@x.example"), number) for number in range(6)))
+        assert len(world.folder.things) == 6
+        assert [entry["method"] for entry in world.simulator.ledger].count("PUT") == 7
         assert not world.simulator.outbox
 
 

@@ -85,6 +85,7 @@ class Session:
         self.discovery = Discovery(login, self.transport)
         self.kept, self.clock = Kept(), TheirClock()
         self.silences: dict[str, bool] = {}
+        self.probing = asyncio.Lock()  # two probes of one collection would remove each other's
         self.turns: dict[str, asyncio.Lock] = {}  # of collections that take one write at a time
         self._accounts: dict[str, Account] = {}
         self._places: dict[CalendarRef, Place] = {}

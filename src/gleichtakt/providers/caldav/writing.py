@@ -213,8 +213,9 @@ class Writer:
         told = self.session.login.options.get("schedule_agent", "")
         if told:
             return told == "honoured"
-        if place.url not in self.session.silences:
-            self.session.silences[place.url] = await self._probe_silence(place, of)
+        async with self.session.probing:
+            if place.url not in self.session.silences:
+                self.session.silences[place.url] = await self._probe_silence(place, of)
         return self.session.silences[place.url]
 
     async def _probe_silence(self, place: Place, of: CalendarRef) -> bool:
