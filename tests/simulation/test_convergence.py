@@ -316,3 +316,18 @@ def test_a_series_that_gets_and_loses_its_pattern_and_dies_at_any_border_stands_
                 ("check",),
             ):
                 world.run(getattr(history, step)(*given))
+
+
+def test_parts_whose_answer_is_lost_stand_once_at_whatever_border_we_die(postgres_url: str, template: str) -> None:
+    with world_of(("ews",), postgres_url, template) as world:
+        for border in range(33, 47, 2):
+            history = world.run(world.history())
+            for step, *given in (
+                ("trouble", 0, "create applied, answer lost"),
+                ("trouble", 0, "objects passed over"),
+                ("creates", APP, "two rules"),
+                ("passes", border),
+                ("passes",),
+                ("check",),
+            ):
+                world.run(getattr(history, step)(*given))

@@ -73,6 +73,9 @@ LEVELS = ("global", "group", "resource", "link")
 #: How often, at the most, a calendar is looked at whose changes we are told: what a lost message costs.
 SAFETY_SECONDS = 600
 
+#: A write that did not happen is forgotten. A series in parts stays open until all its parts are known (`parts.close`).
+_LET_GO = "intent = case when intent ->> 'verb' = 'parts' then intent end"
+
 _FAR = f"cast(:now as timestamptz) + {SAFETY_SECONDS} * (0.9 + 0.1 * random()) * interval '1 second'"  # not all at once
 _IS_CALLED = "link.calls <> link.heard and link.failing_since is null"  # a failing link waits for its next try
 
@@ -668,7 +671,7 @@ async def look_again(connection: AsyncConnection, link: LinkRow, hrefs: Sequence
 async def failed_again(connection: AsyncConnection, link: LinkRow, series_id: UUID) -> int:
     """Count a failed write, let go of its intent so that it is planned again, and give how often in a row it failed."""
     found = await connection.execute(
-        text("""update pairing set attempt = attempt + 1, intent = null, stale = true where resource_id = :resource_id
+        text(f"""update pairing set attempt = attempt + 1, {_LET_GO}, stale = true where resource_id = :resource_id
                 and link_id = :link_id and series_id = :series_id returning attempt"""),
         {"resource_id": link.resource_id, "link_id": link.id, "series_id": series_id},
     )
@@ -737,7 +740,7 @@ async def drop_intents(connection: AsyncConnection, link: LinkRow, series_ids: S
     """Forget intents that did not happen; the pairings are planned again."""
     if series_ids:
         await connection.execute(
-            text("""update pairing set intent = null, stale = true where resource_id = :resource_id and link_id = :link_id
+            text(f"""update pairing set {_LET_GO}, stale = true where resource_id = :resource_id and link_id = :link_id
                     and series_id = any(cast(:ids as uuid[]))"""),
             {"resource_id": link.resource_id, "link_id": link.id, "ids": list(series_ids)},
         )
@@ -758,7 +761,7 @@ async def postpone(
     version: of our series that met the trouble; a later one is planned at once. The series must be held still.
     """
     await connection.execute(
-        text("""update pairing set retry_at = :retry_at, problem_code = :code, intent = null, state = :state,
+        text(f"""update pairing set retry_at = :retry_at, problem_code = :code, {_LET_GO}, state = :state,
                   stale = cast(:stale as boolean) or exists (
                     select from series s where s.resource_id = pairing.resource_id and s.id = pairing.series_id
                       and s.version <> cast(:version as bigint))
