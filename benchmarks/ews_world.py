@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 from benchmarks.bench import PRODUCT, environment_of, process
-from benchmarks.memory_world import World
+from benchmarks.memory_world import World, firm
 
 from gleichtakt.store.embedded import Embedded
 
@@ -184,22 +184,9 @@ class Owners:
 
 def configuration(url: str, mailboxes: Sequence[str], settings: str) -> str:
     """Give the configuration: one service account for all, a person for each mailbox."""
-    people = "\n".join(
-        f"      - {{external_id: p{number}, name: P{number}, links: [{{connection: exchange, mailbox: {name}}}]}}"
-        for number, name in enumerate(mailboxes)
-    )
-    return f"""
-version: 1
-organizations:
-  - external_id: bench
-    name: Benchmark
-    settings: {settings}
-    connections:
-      - {{external_id: exchange, name: exchange, provider: ews, url: "{url}", access: impersonation,
-          auth: {{method: ntlm, username: {SERVICE}, password: "env:BENCH_PASSWORD"}}, allow_insecure: true}}
-    resources:
-{people}
-"""
+    connection = f"""{{external_id: exchange, name: exchange, provider: ews, url: "{url}", access: impersonation,
+          auth: {{method: ntlm, username: {SERVICE}, password: "env:BENCH_PASSWORD"}}, allow_insecure: true}}"""
+    return firm("exchange", connection, mailboxes, settings)
 
 
 @contextmanager

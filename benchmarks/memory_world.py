@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -45,10 +45,17 @@ def mailbox(number: int) -> str:
 
 def configuration(url: str, links: int, settings: str, notify: str = "polling") -> str:
     """Give the configuration: one login, so many people with a calendar each. notify: how changes are to be told of."""
-    user = ACCOUNT[0]
+    connection = f"""{{external_id: memory, name: memory, provider: memory, url: "{url}",
+          auth: {{method: basic, username: {ACCOUNT[0]}, password: "env:BENCH_PASSWORD"}}, allow_insecure: true,
+          options: {{notify: {notify}}}}}"""
+    return firm("memory", connection, [mailbox(number) for number in range(links)], settings)
+
+
+def firm(name: str, connection: str, mailboxes: Sequence[str], settings: str) -> str:
+    """Give the configuration of a firm with a person for each mailbox, over one connection of that name."""
     people = "\n".join(
-        f"      - {{external_id: p{number}, name: P{number}, links: [{{connection: memory, mailbox: {mailbox(number)}}}]}}"
-        for number in range(links)
+        f"      - {{external_id: p{number}, name: P{number}, links: [{{connection: {name}, mailbox: {one}}}]}}"
+        for number, one in enumerate(mailboxes)
     )
     return f"""
 version: 1
@@ -57,9 +64,7 @@ organizations:
     name: Benchmark
     settings: {settings}
     connections:
-      - {{external_id: memory, name: memory, provider: memory, url: "{url}",
-          auth: {{method: basic, username: {user}, password: "env:BENCH_PASSWORD"}}, allow_insecure: true,
-          options: {{notify: {notify}}}}}
+      - {connection}
     resources:
 {people}
 """

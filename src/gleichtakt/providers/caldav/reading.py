@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from gleichtakt.errors import CursorExpired, Permanent, Scope, Transient
 from gleichtakt.providers.ahead import read_ahead
 from gleichtakt.providers.caldav import oddities, wire
 from gleichtakt.providers.caldav.objects import read_object
 from gleichtakt.providers.caldav.session import Place, Session, each_member
+from gleichtakt.providers.found import Found
 from gleichtakt.providers.protocol import CalendarRef, Cursor, Etag, Href, Known, Page, Seen, Unreadable
 from gleichtakt.providers.transport import Answer
 
@@ -24,25 +25,6 @@ ALONE = 3  # so few are read one by one
 NOT_GIVEN = "caldav.not_given"
 _NO_MULTIGET = frozenset({403, 404, 405, 415, 501})
 _ASK_LATER = frozenset({401, 429, 502, 503, 504})
-
-
-@dataclass(slots=True)
-class Found:
-    """What was learnt of a list of hrefs. other: exists, but holds no event."""
-
-    seen: list[Seen] = field(default_factory=list)
-    unreadable: list[Unreadable] = field(default_factory=list)
-    gone: list[Href] = field(default_factory=list)
-    other: list[Href] = field(default_factory=list)
-
-    def add(self, href: Href, one: Seen | Unreadable | None) -> None:
-        """Sort one object in."""
-        if isinstance(one, Seen):
-            self.seen.append(one)
-        elif one is not None:
-            self.unreadable.append(one)
-        else:
-            self.other.append(href)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -25,6 +25,7 @@ from gleichtakt.providers.ews.wire.elements import child, children, said
 from gleichtakt.providers.ews.wire.folders import Changes, read_changes, read_found
 from gleichtakt.providers.ews.wire.ids import Distinguished, FolderId, FolderRef, ItemId, read_item_id
 from gleichtakt.providers.ews.wire.marks import KEY
+from gleichtakt.providers.found import Found
 from gleichtakt.providers.protocol import CalendarRef, Cursor, Etag, Href, IdempotencyKey, Known, Page, Seen, Unreadable
 
 log = structlog.get_logger(__name__)
@@ -62,16 +63,6 @@ def read_position(cursor: Cursor) -> Position:
         if cursor.startswith(prefix) and len(cursor) > len(prefix):
             return Position(cursor.removeprefix(prefix), prefix == _LISTING)
     raise CursorExpired(detail="not a cursor of ours")
-
-
-@dataclass(slots=True)
-class Found:
-    """What was learnt of a list of ids. other: there, but no appointment."""
-
-    seen: list[Seen] = field(default_factory=list)
-    unreadable: list[Unreadable] = field(default_factory=list)
-    gone: list[Href] = field(default_factory=list)
-    other: list[Href] = field(default_factory=list)
 
 
 class Reader:

@@ -8,6 +8,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from gleichtakt.errors import Ambiguous, Conflict, Gone, Permanent, Scope, Throttled, Trouble
 from gleichtakt.model.event import Series
 from gleichtakt.providers.protocol import Href
@@ -167,15 +169,23 @@ async def _park(work: Pass, intent: Intent, trouble: Permanent) -> None:
             code=trouble.code,
             version=intent.version or None,
         )
-        await records.open_problem(
-            connection,
-            work.link,
-            trouble,
-            series_id=intent.series_id,
-            href=intent.href or None,
-            event_start=_start(work, intent.series),
-        )
+        await _list(work, connection, intent, trouble)
     work.problems.append({"code": trouble.code, "series_id": str(intent.series_id), "side": "provider"})
+
+
+async def _list(
+    work: Pass, connection: AsyncConnection, intent: Intent, trouble: Trouble, next_try_at: datetime | None = None
+) -> None:
+    """List a write that failed among the problems."""
+    await records.open_problem(
+        connection,
+        work.link,
+        trouble,
+        series_id=intent.series_id,
+        href=intent.href or None,
+        event_start=_start(work, intent.series),
+        next_try_at=next_try_at,
+    )
 
 
 async def _try_later(work: Pass, intent: Intent, trouble: Trouble) -> None:
@@ -186,15 +196,7 @@ async def _try_later(work: Pass, intent: Intent, trouble: Trouble) -> None:
         if isinstance(trouble, Throttled):
             until = max(until, trouble.until)
         await passes.postpone(connection, work.link, intent.series_id, retry_at=until, state="open", code=trouble.code)
-        await records.open_problem(
-            connection,
-            work.link,
-            trouble,
-            series_id=intent.series_id,
-            href=intent.href or None,
-            event_start=_start(work, intent.series),
-            next_try_at=until,
-        )
+        await _list(work, connection, intent, trouble, until)
     work.postponed += 1
     work.problems.append({"code": trouble.code, "series_id": str(intent.series_id), "side": "provider"})
 
