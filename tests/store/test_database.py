@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import pytest
 from sqlalchemy import text
 
 from gleichtakt.errors import Permanent, Transient
-from gleichtakt.store.database import Database, is_away, new_id, wake_after_commit
+from gleichtakt.store.database import Database, Wakes, is_away, new_id, wake_after_commit
 
 END_OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -122,3 +124,18 @@ async def test_bare_connections_outlive_a_restart_of_the_server(database: Databa
 
 def test_a_connection_between_the_farewell_of_the_server_and_the_end_of_its_socket_is_away() -> None:
     assert is_away(asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"))
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_wait_that_is_cancelled_while_it_is_woken_ends(turns: int) -> None:
+    wakes = Wakes()
+    waiting = asyncio.create_task(wakes.wait(60))
+    await asyncio.sleep(0.01)
+    wakes.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if waiting.cancel():  # a loop around it would else go on for ever, and the process never end
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    else:
+        assert waiting.result()

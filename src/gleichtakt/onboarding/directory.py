@@ -75,6 +75,7 @@ async def calendars(
     """Ask a calendar system which calendars a mailbox has. Raises what is wrong with the connection."""
     async with opened(database, box, settings, organization_id, connection_id) as provider:
         try:
-            return await asyncio.wait_for(provider.calendars(mailbox), PATIENCE_SECONDS)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await provider.calendars(mailbox)
         except TimeoutError:
             raise Transient("web.upstream_slow", Scope.ACCOUNT) from None

@@ -82,7 +82,8 @@ class Wakes:
     async def wait(self, timeout_seconds: float) -> bool:
         """Wait for a wake-up at most that long; say whether there was one, and forget it."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await self._event.wait()
         woken = self._event.is_set()
         self._event.clear()
         return woken

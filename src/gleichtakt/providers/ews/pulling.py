@@ -50,7 +50,8 @@ async def listen(watch: Watch) -> None:
         await each(list(lists.living), lambda ref: _ask(lists, ref))
         pause = LEAST_SECONDS + EACH_SECONDS * len(lists.living)
         with suppress(TimeoutError):
-            await asyncio.wait_for(watch.wanted.moved(), pause)
+            async with asyncio.timeout(pause):
+                await watch.wanted.moved()
 
 
 async def _subscribe(lists: Lists, ref: CalendarRef) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -203,10 +204,9 @@ async def _subscribe(streams: Streams, group: Group) -> None:
 async def _until_moved(streams: Streams, group: Group) -> None:
     """Wait until something else is wanted, or somebody may be tried again."""
     seconds = streams.watch.patience.seconds(group.wanted - group.living.keys())
-    try:
-        await asyncio.wait_for(group.moved.wait(), seconds)
-    except TimeoutError:
-        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await group.moved.wait()
 
 
 async def _listen(streams: Streams, group: Group) -> None:

@@ -79,7 +79,8 @@ class Pulse:
         try:
             while (left := end - loop.time()) > 0:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(page.news.wait(), min(left, QUIET_SECONDS))
+                    async with asyncio.timeout(min(left, QUIET_SECONDS)):
+                        await page.news.wait()
                 yield page.news.is_set()
                 page.news.clear()
         finally:

@@ -99,4 +99,5 @@ class Postbox:
     async def close(self) -> None:
         """Put away what is in hand, as far as a moment allows."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.settled(), LAST_SECONDS)
+            async with asyncio.timeout(LAST_SECONDS):
+                await self.settled()

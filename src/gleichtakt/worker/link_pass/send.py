@@ -69,7 +69,8 @@ class _Outcomes:
     async def keep_recording(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._more.wait(), RECORD_SECONDS)
+                async with asyncio.timeout(RECORD_SECONDS):
+                    await self._more.wait()
             self._more.clear()
             group, self._known = self._known, []
             await record(self._work, group)
