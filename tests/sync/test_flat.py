@@ -42,6 +42,13 @@ def test_an_edit_of_the_master_reaches_occurrences_that_do_not_say_otherwise() -
     assert unflatten(renamed, "w1").overrides[0].event.title == "Neu"
 
 
+def test_an_occurrence_that_says_what_the_whole_series_says_by_now_is_no_exception() -> None:
+    ours = overridden(weekly(), at(10), location="Raum 2")
+    theirs = weekly(location="Raum 2")
+    merged = unflatten(apply(flatten(ours), {"location"}, flatten(theirs)), "w1")
+    assert (merged.event.location, merged.overrides) == ("Raum 2", ())
+
+
 def test_excluding_an_occurrence_ends_its_override() -> None:
     series = overridden(weekly(), at(10), title="Ausnahme")
     without = flatten(excluded(weekly(), at(10)))

@@ -117,7 +117,11 @@ def _differs(field: str, value: Any, was: Mapping[str, Any]) -> bool:
 
 
 def unflatten(flat: Mapping[str, Any], uid: str) -> Series:
-    """Give the series a flat form stands for. A slot that is both excluded and overridden is excluded."""
+    """Give the series a flat form stands for.
+
+    A slot that is both excluded and overridden is excluded. An override with words that the whole series says by now (it
+    took them over in a merge) is none.
+    """
     master = read_event({key: value for key, value in flat.items() if key in EVENT_FIELDS or key == "html"})
     sparse: dict[str, dict[str, Any]] = {}
     dates: dict[str, list[Point]] = {"rdate": [], "exdate": []}
@@ -134,8 +138,10 @@ def unflatten(flat: Mapping[str, Any], uid: str) -> Series:
     for slot, own in sparse.items():
         point = slot_point(master.start, slot)
         if f"exdate:{slot}" not in flat:
-            changed = read_event(own, inherited=occurrence_event(master, point))
-            overrides.append(Override(point, changed))
+            inherited = occurrence_event(master, point)
+            changed = read_event(own, inherited=inherited)
+            if not own or "is_detached" in flat or _differences(inherited, changed):
+                overrides.append(Override(point, changed))
     return Series(
         uid,
         master,
