@@ -112,6 +112,7 @@ class History:
     """One history under way.
 
     deeds: (token, part) -> who made it what, in order, since all were in step. deleted: token -> who deleted it.
+    withdrawn: deeds of those who deleted the event later. They need not stand, and may, where they had been carried over.
     """
 
     engine: Engine
@@ -121,6 +122,7 @@ class History:
     born: set[str] = field(default_factory=set)  # tokens of events made since all were in step
     alive: set[str] = field(default_factory=set)
     deeds: dict[tuple[str, str], list[tuple[int, Any]]] = field(default_factory=lambda: defaultdict(list))
+    withdrawn: dict[tuple[str, str], list[tuple[int, Any]]] = field(default_factory=lambda: defaultdict(list))
     deleted: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     # --- what people do ------------------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ class History:
         if not there:
             return
         name = self._nth(there, which)
-        self._forget_deeds(who, token_of(there[name]))
+        self._withdraw_deeds(who, token_of(there[name]))
         if who == APP:
             await self.engine.delete(UUID(name))
         else:
@@ -183,11 +185,12 @@ class History:
             return {str(row.id): row.series for row in await self.engine.ours()}
         return await self.remotes[who].content()
 
-    def _forget_deeds(self, who: int, token: str) -> None:
-        """Note a deletion: what the same one edited before counts no more."""
+    def _withdraw_deeds(self, who: int, token: str) -> None:
+        """Note a deletion: what the same one edited before need not stand any more."""
         self.deleted[token].add(who)
-        for (edited_token, _), deeds in self.deeds.items():
+        for (edited_token, part), deeds in self.deeds.items():
             if edited_token == token:
+                self.withdrawn[token, part] += [deed for deed in deeds if deed[0] == who]
                 deeds[:] = [deed for deed in deeds if deed[0] != who]
 
     # --- what we do ----------------------------------------------------------------------------------------------
@@ -292,8 +295,9 @@ class History:
         self._check_deletions(ours)
         self._check_edits(ours)
         await self._check_quiet()
-        for token, part in [each for each in self.deeds if each[0] not in waiting]:
-            del self.deeds[token, part]
+        for kept in (self.deeds, self.withdrawn):
+            for token, part in [each for each in kept if each[0] not in waiting]:
+                del kept[token, part]
         self.deleted.clear()
         self.born.clear()
         self.alive = set(ours)
@@ -320,12 +324,23 @@ class History:
         for (token, part), deeds in self.deeds.items():
             if token not in ours or not deeds or self._hangs_on_others(token, part, deeds[0][0]):
                 continue
-            edited_by_one = len({who for who, _ in deeds}) == 1
-            may_stand = deeds[-1:] if edited_by_one else deeds
+            said = [(who, value) for said_part, who, value in self._said(token) if said_part == part]
+            edited_by_one = len({who for who, _ in said}) == 1
+            may_stand = deeds[-1:] if edited_by_one else said
             standing = {who: self._standing(who, ours[token], part) for who, _ in may_stand}
             kept = any(self._is_as_left(who, ours[token], standing[who], value) for who, value in may_stand)
             merged = not edited_by_one and _is_merged(standing[may_stand[-1][0]], [value for _, value in may_stand])
             assert kept or merged, f"{token}: {part} of {deeds} is lost: {standing}"
+
+    def _said(self, token: str) -> list[tuple[str, int, Any]]:
+        """Give what anybody did to an event: (part, who, value), what was withdrawn included."""
+        return [
+            (part, who, value)
+            for kept in (self.deeds, self.withdrawn)
+            for (edited_token, part), deeds in kept.items()
+            if edited_token == token
+            for who, value in deeds
+        ]
 
     def _is_as_left(self, who: int, series: Series, standing: Any, value: Any) -> bool:
         """Say whether a part is as its editor left it; an occurrence need not say what the whole series says by now."""
@@ -347,9 +362,8 @@ class History:
             return False
         counted = [
             (edited_part, other)
-            for (edited_token, edited_part), deeds in self.deeds.items()
-            if edited_token == token and (edited_part == PATTERN or edited_part.startswith("occurrence"))
-            for other, _ in deeds
+            for edited_part, other, _ in self._said(token)
+            if edited_part == PATTERN or edited_part.startswith("occurrence")
         ]
         has_moved = any(edited_part == PATTERN for edited_part, _ in counted)
         return has_moved and any(other != who for edited_part, other in counted if edited_part != part)

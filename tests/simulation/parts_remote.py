@@ -172,7 +172,7 @@ class PartsHistory(History):
             await remote.change(href, changed)
         after = (await remote.content()).get(name)
         if after is None:
-            self._forget_deeds(who, token_of(there[name]))
+            self._withdraw_deeds(who, token_of(there[name]))
         else:
             self._note(who, there[name], after)
 
@@ -235,5 +235,4 @@ class PartsHistory(History):
             return True
         if not part.startswith("occurrence") and part != PATTERN:
             return False
-        others = {other for (edited_token, _), deeds in self.deeds.items() if edited_token == token for other, _ in deeds}
-        return len(others) > 1
+        return len({other for _, other, _ in self._said(token)}) > 1
