@@ -14,7 +14,7 @@ from tests.contract.suite import MARK, create, delete, held, key, update, with_t
 from tests.ews_world import EwsWorld, ews_world
 from tests.exchange_world import everything_is_valid
 
-from gleichtakt.errors import Ambiguous, Permanent
+from gleichtakt.errors import Ambiguous, Permanent, Scope, Transient
 from gleichtakt.model.event import Override, Series
 from gleichtakt.model.point import Day, shifted
 from gleichtakt.model.recurrence import occurrence_event
@@ -94,6 +94,20 @@ async def test_what_is_deleted_can_be_taken_out_of_the_deleted_items() -> None:
         await delete(world, await create(world, meeting()))
         bin_ = world.exchange.simulator.mailbox(world.calendar.mailbox).at("deleteditems")
         assert [item.values["Subject"] for item in bin_.items.values()] == [meeting().event.title]
+
+
+@pytest.mark.parametrize("what", ["delete", "update"])
+async def test_a_write_before_which_the_item_cannot_be_read_is_tried_another_time(what: str) -> None:
+    async with valid_world() as world:
+        stored = await create(world, STANDUP)
+        world.exchange.faults.add(Fault("item", "GetItem", place=0, code="ErrorItemCorrupt"))
+        with pytest.raises(Transient) as raised:
+            await (
+                delete(world, stored) if what == "delete" else update(world, stored, STANDUP, with_title(STANDUP, "neu"), "title")
+            )
+        assert (raised.value.code, raised.value.scope) == ("ews.item_corrupt", Scope.SERIES)
+        await delete(world, stored)
+        assert await world.hrefs() == frozenset()
 
 
 async def test_a_title_is_cut_where_exchange_cuts_it_and_the_answer_says_so() -> None:

@@ -167,7 +167,7 @@ class Reader:
         ((_, outcome),) = await self._get(of, [ItemId(href)], await self.shape(of))
         event = _event_in(outcome)
         if event is None:
-            raise await refused(self.session, outcome, of.mailbox) if outcome.is_error else Gone()
+            raise await self._unread(of, outcome) if outcome.is_error else Gone()
         exceptions = await self._exceptions(of, [event])
         return items.read_item(event, exceptions=exceptions, zone=await self._zone(of))
 
@@ -175,9 +175,16 @@ class Reader:
         """Give the change key an item is at now. Raises Gone."""
         ((_, outcome),) = await self._get(of, [ItemId(href)], requests.ID_ONLY)
         if outcome.is_error:
-            raise await refused(self.session, outcome, of.mailbox)
+            raise await self._unread(of, outcome)
         named = read_item_id(child(_event_in(outcome), "ItemId"))
         return named.change_key if named else ""
+
+    async def _unread(self, of: CalendarRef, outcome: soap.Outcome) -> Trouble:
+        """Say why one item is not read, and that it may be another time: what is to be written to it is not what is refused."""
+        trouble = await refused(self.session, outcome, of.mailbox)
+        if isinstance(trouble, Permanent) and trouble.scope is Scope.SERIES:
+            return Transient(trouble.code, trouble.scope, detail=trouble.detail, **trouble.params)
+        return trouble
 
     async def shape(self, of: CalendarRef) -> str:
         """Give the shape in which items are asked for."""
