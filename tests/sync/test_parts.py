@@ -62,7 +62,7 @@ def made(steps: Sequence[Step], parts: Sequence[Part] = ()) -> tuple[Part, ...]:
             standing[known] = replace(step.part, sent=step.sent)
         elif step.series is not None:
             now = flatten(step.series)
-            standing[known] = Part(known, step.slot, f"href-{known.int}", now, step.sent, now)
+            standing[known] = Part(known, step.slot, f"href-{known.int}", now, step.sent, now, named=step.slot)
     return tuple(standing.values())
 
 
@@ -246,6 +246,21 @@ def test_a_series_moved_as_a_whole_moves_its_parts() -> None:
     names = renamed(parts, before, after, WINDOW, READER)
     steps = brought(after, tuple(replace(part, slot=names[part.id]) for part in parts))
     assert [step.verb for step in steps] == ["update"] * 5
+
+
+def test_a_series_moved_to_where_somebody_had_moved_a_part_names_that_part_anew() -> None:
+    before, after = series(), series(shifted(NINE, HOUR))
+    first, *rest = parts_of(before)
+    at_ten = flatten(Series("", after.event))
+    first = replace(first, stored=at_ten, sent=at_ten, now=at_ten)
+    names = renamed([first, *rest], before, after, WINDOW, READER)
+    parts = tuple(replace(part, slot=names[part.id]) for part in (first, *rest))
+    steps = brought(after, parts)
+    assert [(step.verb, step.slot) for step in steps] == [("update", part.slot) for part in parts]
+    assert steps[0].before == steps[0].series  # only its mark is written: by it, it is found again
+    assert brought(after, made(steps, parts)) == ()
+    without_marks = tuple(replace(part, named="") for part in parts)
+    assert [step.slot for step in brought(after, without_marks)] == [part.slot for part in parts[1:]]
 
 
 def test_who_deletes_every_part_means_the_series_and_who_deletes_the_only_one_in_sight_means_that_one() -> None:

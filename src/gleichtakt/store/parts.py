@@ -52,6 +52,7 @@ class PartRow:
     is_organizer: bool
     seen_at: datetime | None
     modified_at: datetime | None
+    marker: str
 
 
 async def of(connection: AsyncConnection, link: LinkRow, series_ids: Sequence[UUID]) -> dict[UUID, list[PartRow]]:
@@ -59,7 +60,7 @@ async def of(connection: AsyncConnection, link: LinkRow, series_ids: Sequence[UU
     found = await connection.execute(
         text("""select p.series_id, p.id, p.slot, p.href, p.stored::text, p.sent::text, p.intent::text, coalesce(o.etag, ''),
                        case when o.reason <> '' then null else o.document end, coalesce(o.gone, false),
-                       coalesce(o.is_organizer, true), o.seen_at, o.modified_at
+                       coalesce(o.is_organizer, true), o.seen_at, o.modified_at, coalesce(o.marker, '')
                 from part p left join observed o on o.resource_id = p.resource_id and o.link_id = p.link_id and o.href = p.href
                 where p.resource_id = :resource_id and p.link_id = :link_id and p.series_id = any(cast(:ids as uuid[]))
                 order by p.series_id, p.slot, p.id"""),

@@ -42,7 +42,8 @@ class Part:
     """One single event there that stands for an occurrence; `WHOLE` for an object that is to give way.
 
     href: empty while it is being made. stored, sent: None while both sides never agreed on it. now: its content as last
-    seen; None where it could not be read. gone: proven absent.
+    seen; None where it could not be read. gone: proven absent. named: the slot that the mark on it names; empty where it
+    carries none.
     """
 
     id: UUID
@@ -52,6 +53,7 @@ class Part:
     sent: Flat | None = None
     now: Flat | None = None
     gone: bool = False
+    named: str = ""
 
     @property
     def stands(self) -> bool:
@@ -336,11 +338,12 @@ def _brought(part: Part, single: Series, fields: frozenset[str]) -> Step | None:
         return None
     said, says = part.sent or {}, flatten(single)
     keys = changed(restrict(said, fields), restrict(says, fields))
-    if not keys:
+    misnamed = part.named not in ("", part.slot)  # its series moved to where it had been moved to before
+    if not keys and not misnamed:
         return None
     before = take(part.now, [key for key in keys if key not in part.now and key in said], said)
     after = apply(before, keys, says)
     sent = take(said, keys, says)
-    if not changed(before, after):
+    if not misnamed and not changed(before, after):
         return Step("note", part.slot, part, sent=sent)
     return Step("update", part.slot, part, unflatten(before, single.uid), unflatten(after, single.uid), sent)

@@ -123,3 +123,18 @@ class Pass:
 def utc_now() -> datetime:
     """Read the clock; the only place of a pass that does."""
     return datetime.now(UTC)
+
+
+def marked_series(marker: str) -> UUID | None:
+    """Read the series out of our mark; None for anything else."""
+    try:
+        return UUID(marker.rsplit("/", 1)[1]) if marker.count("/") == 2 else None
+    except ValueError:
+        return None
+
+
+def marked_part(marker: str) -> tuple[UUID, str] | None:
+    """Read series and slot out of our mark on a part; None for anything else."""
+    whole, _, slot = marker.rpartition("/")
+    series_id = marked_series(whole) if slot else None
+    return (series_id, slot) if series_id is not None else None

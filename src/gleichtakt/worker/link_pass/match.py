@@ -16,7 +16,7 @@ from gleichtakt.store.database import new_id
 from gleichtakt.store.passes import NewRow
 from gleichtakt.sync.matching import Fingerprint, match
 from gleichtakt.sync.plan import HoldKind
-from gleichtakt.worker.link_pass.context import Pass
+from gleichtakt.worker.link_pass.context import Pass, marked_part, marked_series
 from gleichtakt.worker.link_pass.observe import fetch
 
 BATCH = 500
@@ -94,21 +94,6 @@ async def _adopt(work: Pass, pairs: Sequence[tuple[UUID, str]], *, made_by_us: b
         await passes.adopt(connection, work.link, pairs, made_by_us)
     await fetch(work, [href for _, href in pairs])
     work.counts["matched"] += len(pairs)
-
-
-def marked_series(marker: str) -> UUID | None:
-    """Read the series out of our mark; None for anything else."""
-    try:
-        return UUID(marker.rsplit("/", 1)[1]) if marker.count("/") == 2 else None
-    except ValueError:
-        return None
-
-
-def marked_part(marker: str) -> tuple[UUID, str] | None:
-    """Read series and slot out of our mark on a part; None for anything else."""
-    whole, _, slot = marker.rpartition("/")
-    series_id = marked_series(whole) if slot else None
-    return (series_id, slot) if series_id is not None else None
 
 
 async def _match_look_alikes(work: Pass) -> None:

@@ -23,7 +23,7 @@ from gleichtakt.sync.parts import Agreement, Part
 from gleichtakt.sync.plan import Action, Base, Outcome, Side, Verb, View
 from gleichtakt.sync.policy import PEOPLE, Limits
 from gleichtakt.sync.projection import Flow
-from gleichtakt.worker.link_pass.context import Pass
+from gleichtakt.worker.link_pass.context import Pass, marked_part
 
 IN_STEP, WHOLE_AGAIN = "sync.parts_in_step", "sync.whole_again"
 TOO_DENSE, NOT_HELD = "recurrence.too_dense", "sync.rule_not_held"
@@ -109,18 +109,13 @@ def written_fields(work: Pass, row: PairRow | None) -> frozenset[str]:
 
 def read_parts(rows: Iterable[PartRow]) -> tuple[Part, ...]:
     """Turn rows into what the rules see."""
-    return tuple(
-        Part(
-            row.id,
-            row.slot,
-            row.href or "",
-            row.stored,
-            row.sent,
-            flatten(calendars.read_document(row.document)) if row.document is not None and not row.gone else None,
-            row.gone,
-        )
-        for row in rows
-    )
+    return tuple(map(_read_part, rows))
+
+
+def _read_part(row: PartRow) -> Part:
+    now = flatten(calendars.read_document(row.document)) if row.document is not None and not row.gone else None
+    _, named = marked_part(row.marker) or (None, "")
+    return Part(row.id, row.slot, row.href or "", row.stored, row.sent, now, row.gone, named)
 
 
 def _base(work: Pass, row: PairRow, shape: Shape) -> Series | None:
