@@ -15,10 +15,11 @@ from tests.waiting import eventually, somebody_waits
 
 from gleichtakt.onboarding.connect import Connections, limits_of
 from gleichtakt.simulators import caldav
-from gleichtakt.store import calendars, holds, instance, lanes, passes
+from gleichtakt.store import calendars, holds, instance, lanes, pairings, passes
 from gleichtakt.store.calendars import EventRow
 from gleichtakt.store.database import Database
-from gleichtakt.store.passes import LinkRow, PairRow
+from gleichtakt.store.pairings import PairRow
+from gleichtakt.store.passes import LinkRow
 from gleichtakt.worker.link_pass.context import Pass, utc_now
 from gleichtakt.worker.link_pass.observe import observe
 from gleichtakt.worker.link_pass.plan import make_plan
@@ -45,8 +46,8 @@ async def test_an_edit_stored_while_a_write_is_recorded_is_planned_next(world: E
     settled |= {"series_version": row.version, "base_ours": "{}", "base_theirs": "{}", "wrote": "[]"}
 
     async def record(connection: AsyncConnection, link: LinkRow) -> None:
-        await passes.hold_still(connection, link, [row.id])
-        await passes.settle(connection, [settled])
+        await pairings.hold_still(connection, link, [row.id])
+        await pairings.settle(connection, [settled])
 
     await _while_an_edit_is_stored(world, tie, row, record)
     await _check_that_the_edit_arrives(world, tie)
@@ -59,8 +60,8 @@ async def test_an_edit_stored_while_nothing_is_found_to_do_is_planned_next(world
     (pair,) = await _read_again(world, tie)
 
     async def leave_it(connection: AsyncConnection, link: LinkRow) -> None:
-        await passes.hold_still(connection, link, [row.id])
-        await passes.in_step(connection, link, [pair])
+        await pairings.hold_still(connection, link, [row.id])
+        await pairings.in_step(connection, link, [pair])
 
     await _while_an_edit_is_stored(world, tie, row, leave_it)
     await _check_that_the_edit_arrives(world, tie)
@@ -77,7 +78,7 @@ async def test_a_decision_made_while_a_pass_looks_at_what_is_held_is_carried_out
     async with world.database.begin() as connection:
         await holds.approve(connection, world.organization_id, held["id"], "account:test")
     async with world.database.begin() as connection:
-        await passes.in_step(connection, await _link(connection, tie), [pair])
+        await pairings.in_step(connection, await _link(connection, tie), [pair])
     await world.sync()
     assert await world.titles() == []
 
@@ -90,8 +91,8 @@ async def test_a_booking_brought_back_while_its_deletion_is_recorded_gets_a_copy
     await world.put(meeting("Beratung, doch"), row.id)
     async with world.database.begin() as connection:
         link = await _link(connection, tie)
-        await passes.hold_still(connection, link, [row.id])
-        await passes.unpair(connection, link, row.id, forget=True)
+        await pairings.hold_still(connection, link, [row.id])
+        await pairings.unpair(connection, link, row.id, forget=True)
     tie.remove(tie.things[0])
     await world.sync()
     assert tie.titles == ["Beratung, doch"]
@@ -143,7 +144,7 @@ async def _read_again(world: Engine, tie: Tie) -> list[PairRow]:
     """Let everything be planned anew and read it as a pass does."""
     async with world.database.begin() as connection:
         await connection.execute(text("update pairing set stale = true where resource_id = :id"), {"id": world.resource_id})
-        return await passes.stale_pairs(connection, await _link(connection, tie), None, 10)
+        return await pairings.stale_pairs(connection, await _link(connection, tie), None, 10)
 
 
 async def _link(connection: AsyncConnection, tie: Tie) -> LinkRow:

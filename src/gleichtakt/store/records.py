@@ -265,7 +265,7 @@ async def hold_actions(
             "verbs": [verb for _, verb in classes],
         },
     )
-    await connection.execute(  # none may move on unnoticed while it is marked as waiting; see `passes.hold_still`
+    await connection.execute(  # none may move on unnoticed while it is marked as waiting; see `pairings.hold_still`
         text("""select from series where resource_id = :resource_id
                   and id in (select series_id from hold_action where hold_id = :hold_id) order by id for share"""),
         {"hold_id": hold_id, "resource_id": link.resource_id},

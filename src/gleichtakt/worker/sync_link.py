@@ -22,7 +22,7 @@ from gleichtakt.errors import AuthRequired, NotTried, Permanent, Scope, Throttle
 from gleichtakt.onboarding.connect import limits_of
 from gleichtakt.providers.guarded import MET_BY_ANOTHER
 from gleichtakt.providers.protocol import Provider
-from gleichtakt.store import changes, connections, credentials, lanes, links, passes, records, watches
+from gleichtakt.store import changes, connections, credentials, lanes, links, pairings, passes, records, watches
 from gleichtakt.store.database import Database, wake_after_commit
 from gleichtakt.store.passes import LinkRow
 from gleichtakt.sync.policy import Policy, resolve, to_json
@@ -123,7 +123,7 @@ async def _pass(work: Pass) -> bool:
     link = work.link
     if link.facts.get("policy") != (policy := digest_of(work.policy)):
         async with work.writing() as connection:
-            await passes.look_at_all(connection, link)
+            await pairings.look_at_all(connection, link)
             link.facts.update(policy=policy, interval=work.policy.interval_seconds)
             await passes.save_cursor(connection, link, {"facts": link.facts})
         moved_by_policy = link.first_run_done
@@ -145,7 +145,7 @@ async def _pass(work: Pass) -> bool:
     await match_new(work)
     if not link.first_run_done:
         async with work.writing() as connection:
-            await passes.spread(connection, link)
+            await pairings.spread(connection, link)
     for _ in range(ROUNDS):
         if work.run_id is None and not await _something_stale(work):
             return False
@@ -174,7 +174,7 @@ async def _doubt(work: Pass) -> None:
 
 async def _something_stale(work: Pass) -> bool:
     async with work.database.read() as connection:
-        return await passes.has_stale(connection, work.link)
+        return await pairings.has_stale(connection, work.link)
 
 
 async def _begin(work: Pass) -> None:
@@ -186,7 +186,7 @@ async def _finish(work: Pass) -> Result:
     """Close the run, bring the link's row up to date, and say when to come again."""
     link = work.link
     async with work.writing() as connection:
-        retry = None if work.dry else await passes.next_retry(connection, link)
+        retry = None if work.dry else await pairings.next_retry(connection, link)
         await records.close_problems(connection, link, wider=True)
         open_problems = await records.open_problem_count(connection, link)
         if work.run_id is not None:

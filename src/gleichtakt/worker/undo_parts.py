@@ -12,9 +12,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.errors import Permanent, Scope
-from gleichtakt.store import parts, passes, records
+from gleichtakt.store import pairings, parts, passes, records
 from gleichtakt.store.database import new_id
-from gleichtakt.store.passes import PairRow
+from gleichtakt.store.pairings import PairRow
 from gleichtakt.sync.flat import flatten
 from gleichtakt.sync.parts import WHOLE
 from gleichtakt.sync.plan import Action, Verb
@@ -26,11 +26,11 @@ from gleichtakt.worker.link_pass.shape import look
 
 
 async def joined_documents(work: Pass, connection: AsyncConnection, series_ids: Sequence[UUID]) -> dict[str, tuple[str, str]]:
-    """Give what series in parts say together, by the name of their copy, as `passes.documents` does of others."""
+    """Give what series in parts say together, by the name of their copy, as `observations.documents` does of others."""
     known = await parts.of(connection, work.link, series_ids)
     joined: dict[str, tuple[str, str]] = {}
     for series_id in series_ids:
-        pair = await passes.pair_of(connection, work.link, series_id)
+        pair = await pairings.pair_of(connection, work.link, series_id)
         if pair is None or not parts.is_place(pair.href):
             continue
         row, _ = look(work, pair, known.get(series_id, ()))
@@ -43,11 +43,11 @@ async def undo_in_parts(work: Pass, place: str, series_id: UUID, action: Action)
     """Set back one series and bring its parts to that. Repeating it after a crash is safe."""
     link, keep = work.link, action.verb is not Verb.DELETE
     async with work.writing() as connection:
-        await passes.hold_still(connection, link, [series_id])
-        pair = await passes.pair_of(connection, link, series_id)
+        await pairings.hold_still(connection, link, [series_id])
+        pair = await pairings.pair_of(connection, link, series_id)
         if is_lent := pair is None:
             await parts.lend(connection, link, series_id)
-            pair = await passes.pair_of(connection, link, series_id)
+            pair = await pairings.pair_of(connection, link, series_id)
         if pair is None:
             raise ValueError("a pairing that was just made is missing")
         if keep:
@@ -62,16 +62,16 @@ async def undo_in_parts(work: Pass, place: str, series_id: UUID, action: Action)
         work.problems.append({"code": "sync.undo_edited_since", "place": place})
         return
     async with work.writing() as connection:
-        await passes.hold_still(connection, link, [series_id])
+        await pairings.hold_still(connection, link, [series_id])
         if is_lent:
             await parts.take_back(connection, link, series_id)
             return
         if keep:
             await parts.finish(connection, link, series_id)
             return
-        await passes.unpair(connection, link, series_id, forget=False)
+        await pairings.unpair(connection, link, series_id, forget=False)
         await parts.drop_all(connection, link, series_id)
-        await passes.set_aside(connection, link, series_id, "unlinked")
+        await pairings.set_aside(connection, link, series_id, "unlinked")
         await passes.journal(connection, [journal_entry(work, series_id, action)])
 
 
@@ -81,7 +81,7 @@ async def _agree(work: Pass, connection: AsyncConnection, pair: PairRow, action:
         raise ValueError("only what is to stand there is agreed on")
     if action.before is None:
         ours = shown_there(work, pair) if pair.document is not None else {}
-        await passes.agree_on(
+        await pairings.agree_on(
             connection,
             work.link,
             pair.series_id,
@@ -96,4 +96,4 @@ async def _agree(work: Pass, connection: AsyncConnection, pair: PairRow, action:
         whole = {"id": new_id(), "series_id": pair.series_id, "slot": WHOLE, "href": place, "stored": passes.encode(before)}
         await parts.add(connection, work.link, [{**whole, "sent": None}])
     half = (pair.base_ours if pair.base_theirs is None else pair.base_theirs) or {}
-    await passes.agree_on(connection, work.link, pair.series_id, theirs=rebase(half, before, flatten(action.series)))
+    await pairings.agree_on(connection, work.link, pair.series_id, theirs=rebase(half, before, flatten(action.series)))

@@ -16,9 +16,10 @@ from gleichtakt.errors import Conflict, Gone, Permanent, Scope
 from gleichtakt.model.event import Series
 from gleichtakt.model.exchange_pattern import Grade
 from gleichtakt.providers.protocol import Stored
-from gleichtakt.store import calendars, parts, passes, records
+from gleichtakt.store import calendars, observations, pairings, parts, passes, records
 from gleichtakt.store.calendars import Write
-from gleichtakt.store.passes import JournalRow, PairRow
+from gleichtakt.store.pairings import PairRow
+from gleichtakt.store.passes import JournalRow
 from gleichtakt.sync import decide
 from gleichtakt.sync.flat import flatten
 from gleichtakt.sync.parts import grade
@@ -42,10 +43,10 @@ async def undo_run(work: Pass) -> None:
         known = await parts.of(connection, work.link, in_parts)
     gone = await fetch(work, [*hrefs, *(row.href for found in known.values() for row in found if row.href)])
     async with work.writing() as connection:
-        await passes.mark_gone(connection, work.link, gone)
+        await observations.mark_gone(connection, work.link, gone)
 
         ours = await calendars.lock(connection, work.link.resource_id, [row.series_id for row in rows if row.series_id])
-        theirs = await passes.documents(connection, work.link, hrefs)
+        theirs = await observations.documents(connection, work.link, hrefs)
         theirs |= await joined_documents(work, connection, in_parts)
     series_of = {row.href: row.series_id for row in rows if row.href and row.series_id}
     reversal = reverse([_entry(row, ours, theirs) for row in rows])
@@ -102,11 +103,11 @@ async def _undo_ours(work: Pass, series_id: UUID, action: Action) -> None:
         )
         await calendars.write(connection, work.home, [change], work.now)
         if action.verb is Verb.DELETE:
-            await passes.set_aside(connection, link, series_id, "unlinked")
-        pair = await passes.pair_of(connection, link, series_id)
+            await pairings.set_aside(connection, link, series_id, "unlinked")
+        pair = await pairings.pair_of(connection, link, series_id)
         if action.verb is Verb.UPDATE and pair is not None and pair.base_ours is not None:
             half = rebase(pair.base_ours, _shown(work, pair, action.before), _shown(work, pair, action.series))
-            await passes.agree_on(connection, link, series_id, ours=half)
+            await pairings.agree_on(connection, link, series_id, ours=half)
     work.counts[f"app.{VERBS[action.verb.value]}"] += 1
 
 
@@ -118,7 +119,7 @@ def _shown(work: Pass, pair: PairRow, ours: Series | None) -> Flat:
 
 async def _undo_theirs(work: Pass, href: str, series_id: UUID, action: Action) -> None:
     async with work.database.read() as connection:
-        standing = await passes.documents(connection, work.link, [href])
+        standing = await observations.documents(connection, work.link, [href])
     intent = Intent(
         series_id=series_id,
         verb=action.verb.value,
@@ -143,23 +144,23 @@ async def _record(work: Pass, intent: Intent, stored: Stored | None) -> None:
     link = work.link
     async with work.writing() as connection:
         if stored is None:
-            await passes.unpair(connection, link, intent.series_id, forget=False)
-            await passes.set_aside(connection, link, intent.series_id, "unlinked")
-            await passes.forget_observed(connection, link, [intent.href])
+            await pairings.unpair(connection, link, intent.series_id, forget=False)
+            await pairings.set_aside(connection, link, intent.series_id, "unlinked")
+            await observations.forget_observed(connection, link, [intent.href])
         else:
             seen = seen_after(work, intent, stored)
-            paired = (await passes.paired(connection, link, [intent.href])).get(intent.href)
-            await passes.observe(connection, [observed_row(work, seen, paired, link.listing or "", stale=False)])
+            paired = (await observations.paired(connection, link, [intent.href])).get(intent.href)
+            await observations.observe(connection, [observed_row(work, seen, paired, link.listing or "", stale=False)])
             held = flatten(inward(work, seen, paired).series or seen.series)
-            pair = await passes.pair_of(connection, link, intent.series_id)
+            pair = await pairings.pair_of(connection, link, intent.series_id)
             if intent.before is None and pair is not None:
                 ours = _shown(work, pair, view_of(work, pair).ours)
-                await passes.agree_on(
+                await pairings.agree_on(
                     connection, link, intent.series_id, ours=ours, theirs=held, etag=stored.etag, href=stored.href
                 )
             elif intent.before is not None and pair is not None and pair.base_ours is not None:
                 half = rebase(pair.base_theirs or pair.base_ours, flatten(intent.before), held)
-                await passes.agree_on(connection, link, intent.series_id, theirs=half, etag=stored.etag)
+                await pairings.agree_on(connection, link, intent.series_id, theirs=half, etag=stored.etag)
         await passes.journal(connection, [journal_entry(work, intent, stored)])
     work.counts[f"provider.{VERBS[intent.verb]}"] += 1
 

@@ -12,8 +12,8 @@ from gleichtakt.errors import Gone
 from gleichtakt.model.document import read_series, series_document
 from gleichtakt.model.event import Series
 from gleichtakt.providers.protocol import Etag, Href, IdempotencyKey, Seen, Stored
-from gleichtakt.store import calendars, parts, passes, records
-from gleichtakt.store.passes import Paired
+from gleichtakt.store import calendars, observations, pairings, parts, passes, records
+from gleichtakt.store.observations import Paired
 from gleichtakt.sync.breaker import write_row
 from gleichtakt.sync.flat import flatten, has_same_days, take
 from gleichtakt.sync.plan import Flat, Side
@@ -147,9 +147,9 @@ async def _record_parts(work: Pass, done: Sequence[Done]) -> None:
     ended = [item.intent for item in done if item.stored is None]
     async with work.writing(lazily=True) as connection:
         await parts.settle(connection, work.link, [_settled_part(work, item) for item in kept])
-        await passes.observe(connection, [_observed(work, item) for item in kept])
+        await observations.observe(connection, [_observed(work, item) for item in kept])
         await parts.drop(connection, work.link, [intent.part for intent in ended if intent.part])
-        await passes.forget_observed(connection, work.link, [intent.href for intent in ended])
+        await observations.forget_observed(connection, work.link, [intent.href for intent in ended])
 
 
 def _settled_part(work: Pass, item: Done) -> dict[str, Any]:
@@ -167,14 +167,14 @@ async def _record_whole(work: Pass, done: Sequence[Done]) -> None:
     link = work.link
     kept = [item for item in done if item.stored is not None]
     async with work.writing(lazily=True) as connection:
-        await passes.hold_still(connection, link, [item.intent.series_id for item in done])
-        await passes.settle(connection, [_settled(work, item) for item in kept])
+        await pairings.hold_still(connection, link, [item.intent.series_id for item in done])
+        await pairings.settle(connection, [_settled(work, item) for item in kept])
         await parts.leaving(connection, link, [item.intent.series_id for item in kept if item.intent.has_parts])
-        await passes.observe(connection, [_observed(work, item) for item in kept])
+        await observations.observe(connection, [_observed(work, item) for item in kept])
         for item in done:
             if item.stored is None:
-                await passes.unpair(connection, link, item.intent.series_id, forget=item.intent.ours_deleted)
-        await passes.forget_observed(connection, link, [item.intent.href for item in done if item.stored is None])
+                await pairings.unpair(connection, link, item.intent.series_id, forget=item.intent.ours_deleted)
+        await observations.forget_observed(connection, link, [item.intent.href for item in done if item.stored is None])
         await passes.journal(connection, [journal_entry(work, item.intent, item.stored) for item in done])
         for plan_id in {item.intent.plan_id for item in done if item.intent.plan_id}:
             numbers = [item.intent.number for item in done if item.intent.plan_id == plan_id]
@@ -242,7 +242,7 @@ def seen_after(work: Pass, intent: Intent, stored: Stored) -> Seen:
 
 def _observed(work: Pass, item: Done) -> dict[str, Any]:
     """Give the observed row; what was read back after a lost answer may hold a later edit, and is planned."""
-    return observed_row(work, _seen(work, item), _paired(item.intent), passes.WRITTEN, stale=item.read_back is not None)
+    return observed_row(work, _seen(work, item), _paired(item.intent), observations.WRITTEN, stale=item.read_back is not None)
 
 
 def journal_entry(work: Pass, intent: Intent, stored: Stored | None) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from gleichtakt.model.event import Series
-from gleichtakt.store import calendars, parts, passes, records
+from gleichtakt.store import calendars, observations, pairings, parts, records
 from gleichtakt.store.database import new_id
-from gleichtakt.store.passes import NewRow
+from gleichtakt.store.observations import NewRow
 from gleichtakt.sync.matching import Fingerprint, match
 from gleichtakt.sync.plan import HoldKind
 from gleichtakt.worker.link_pass.context import Pass, marked_part, marked_series
@@ -27,7 +27,7 @@ async def match_new(work: Pass) -> None:
     after = ""
     while True:
         async with work.database.read() as connection:
-            rows = await passes.unpaired_observed(connection, work.link, after, BATCH)
+            rows = await observations.unpaired_observed(connection, work.link, after, BATCH)
         if not rows:
             break
         after = rows[-1].href
@@ -42,7 +42,7 @@ async def _adopt_known(work: Pass, rows: Sequence[NewRow]) -> None:
     rows = await _adopt_parts(work, rows)
     marked = {row.href: series_id for row in rows if (series_id := marked_series(row.marker))}
     async with work.database.read() as connection:
-        found = await passes.unpaired_series(
+        found = await pairings.unpaired_series(
             connection, work.link, ids=list(marked.values()), uids=[row.uid for row in rows if row.uid], limit=4 * BATCH
         )
     by_id = {series_id: uid for series_id, uid, _, _ in found}
@@ -91,7 +91,7 @@ async def _adopt(work: Pass, pairs: Sequence[tuple[UUID, str]], *, made_by_us: b
     if not pairs:
         return
     async with work.writing() as connection:
-        await passes.adopt(connection, work.link, pairs, made_by_us)
+        await pairings.adopt(connection, work.link, pairs, made_by_us)
     await fetch(work, [href for _, href in pairs])
     work.counts["matched"] += len(pairs)
 
@@ -103,7 +103,7 @@ async def _match_look_alikes(work: Pass) -> None:
     after = ""
     while True:
         async with work.database.read() as connection:
-            rows = await passes.unpaired_observed(connection, work.link, after, BATCH)
+            rows = await observations.unpaired_observed(connection, work.link, after, BATCH)
         if not rows:
             break
         after = rows[-1].href
@@ -125,7 +125,7 @@ async def _our_fingerprints(work: Pass) -> list[Fingerprint]:
     after: UUID | None = None
     while True:
         async with work.database.read() as connection:
-            rows = await passes.unpaired_series(connection, work.link, every=True, after=after, limit=BATCH)
+            rows = await pairings.unpaired_series(connection, work.link, every=True, after=after, limit=BATCH)
         if not rows:
             return ours
         after = rows[-1][0]

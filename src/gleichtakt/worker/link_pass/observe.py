@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from gleichtakt.errors import CursorExpired, Gone, Trouble
 from gleichtakt.providers.protocol import Cursor, Href, Known, Page, Seen, Unreadable
-from gleichtakt.store import calendars, passes, records
-from gleichtakt.store.passes import Paired
+from gleichtakt.store import calendars, observations, passes, records
+from gleichtakt.store.observations import Paired
 from gleichtakt.sync import projection
 from gleichtakt.sync.plan import Theirs
 from gleichtakt.worker.link_pass.context import Pass
@@ -83,12 +83,12 @@ async def _known(work: Pass, *, everything: bool) -> Known:
 
     async def look_up(hrefs: Sequence[Href]) -> dict[str, str]:
         async with work.database.read() as connection:
-            return await passes.known_etags(connection, work.link, hrefs)
+            return await observations.known_etags(connection, work.link, hrefs)
 
     if not everything:
         return Known(look_up=look_up)
     async with work.database.read() as connection:
-        return Known(await passes.known_etags(connection, work.link))
+        return Known(await observations.known_etags(connection, work.link))
 
 
 async def _store_page(work: Pass, page: Page, listing: str, since: Cursor | None) -> None:
@@ -97,14 +97,14 @@ async def _store_page(work: Pass, page: Page, listing: str, since: Cursor | None
     gone = await _confirm_gone(work, page.gone)
     rows = await observed_rows(work, page.upserts, listing)
     async with work.writing(lazily=not page.unreadable) as connection:
-        await passes.observe(connection, rows)
+        await observations.observe(connection, rows)
         await records.close_problems(connection, link, hrefs=[item.href for item in page.upserts])
         await _store_unreadable(work, connection, page.unreadable, listing)
-        await passes.mark_gone(connection, link, gone)
+        await observations.mark_gone(connection, link, gone)
         if listing:
-            await passes.mark_listed(connection, link, page.unchanged, listing)
+            await observations.mark_listed(connection, link, page.unchanged, listing)
         else:
-            await passes.mark_met(connection, link, page.unchanged)
+            await observations.mark_met(connection, link, page.unchanged)
         values: dict[str, Any] = {}
         if page.next is not None:
             values["cursor"] = page.next
@@ -133,7 +133,7 @@ async def _store_unreadable(work: Pass, connection: Any, unreadable: Sequence[Un
         }
         for item in unreadable
     ]
-    await passes.observe_unreadable(connection, rows)
+    await observations.observe_unreadable(connection, rows)
     for item in unreadable:
         await records.open_problem(connection, work.link, item.trouble, href=item.href)
         work.problems.append({"code": item.trouble.code, "href": item.href, "side": "provider"})
@@ -145,7 +145,7 @@ async def _confirm_gone(work: Pass, hrefs: Iterable[Href]) -> list[str]:
     waiting = iter(hrefs)
     while chunk := list(islice(waiting, FETCH_AT_ONCE)):
         async with work.database.read() as connection:
-            paired = await passes.paired(connection, work.link, chunk)
+            paired = await observations.paired(connection, work.link, chunk)
         proven += [href for href in chunk if href not in paired]
         asked = [href for href in chunk if href in paired]
         proven += await fetch(work, asked)
@@ -165,7 +165,7 @@ async def fetch(work: Pass, hrefs: Sequence[str]) -> list[str]:
         broken = [item for item in found if isinstance(item, Unreadable)]
         rows = await observed_rows(work, seen, work.link.listing or "")
         async with work.writing(lazily=not broken) as connection:
-            await passes.observe(connection, rows)
+            await observations.observe(connection, rows)
             await records.close_problems(connection, work.link, hrefs=[item.href for item in seen])
             await _store_unreadable(work, connection, broken, work.link.listing or "")
         answered = {item.href for item in found}
@@ -182,13 +182,13 @@ async def _miss_our_writes(work: Pass) -> bool:
     moved = False
     while True:
         async with work.database.read() as connection:
-            missed = await passes.not_met(connection, work.link, FETCH_AT_ONCE)
+            missed = await observations.not_met(connection, work.link, FETCH_AT_ONCE)
         if not missed:
             return moved
         gone = await fetch(work, missed)
         async with work.writing() as connection:
-            await passes.mark_gone(connection, work.link, gone)
-            await passes.mark_met(connection, work.link, missed)
+            await observations.mark_gone(connection, work.link, gone)
+            await observations.mark_met(connection, work.link, missed)
         moved = moved or bool(gone)
 
 
@@ -197,14 +197,14 @@ async def _conclude_listing(work: Pass, listing: str) -> bool:
     link, moved = work.link, False
     while True:
         async with work.database.read() as connection:
-            absent = await passes.unlisted(connection, link, listing, FETCH_AT_ONCE)
+            absent = await observations.unlisted(connection, link, listing, FETCH_AT_ONCE)
         if not absent:
             break
         moved = True
         gone = set(await fetch(work, absent))
         async with work.writing() as connection:
-            await passes.mark_gone(connection, link, list(gone))
-            await passes.mark_listed(connection, link, [href for href in absent if href not in gone], listing)
+            await observations.mark_gone(connection, link, list(gone))
+            await observations.mark_listed(connection, link, [href for href in absent if href not in gone], listing)
     async with work.writing() as connection:
         values = {
             "listing": None,
@@ -223,14 +223,14 @@ async def _look_again(work: Pass) -> bool:
     if link.facts.get(ROLLED) == today and not link.has_work:
         return False
     async with work.database.read() as connection:
-        hrefs = await passes.to_fetch(connection, link, work.window.start, work.window.end, 1_000)
+        hrefs = await observations.to_fetch(connection, link, work.window.start, work.window.end, 1_000)
     if hrefs:
         gone = await fetch(work, hrefs)
         async with work.writing() as connection:
-            await passes.mark_gone(connection, link, gone)
+            await observations.mark_gone(connection, link, gone)
     if link.facts.get(ROLLED) != today:
         async with work.writing() as connection:
-            await passes.roll(connection, link)
+            await observations.roll(connection, link)
             await passes.save_cursor(connection, link, {"facts": {**link.facts, ROLLED: today}})
         link.facts[ROLLED] = today
     return True
@@ -241,7 +241,7 @@ async def observed_rows(work: Pass, seen: Sequence[Seen], listing: str) -> list[
     if not seen:
         return []
     async with work.database.read() as connection:
-        paired = await passes.paired(connection, work.link, [item.href for item in seen])
+        paired = await observations.paired(connection, work.link, [item.href for item in seen])
     return [observed_row(work, item, paired.get(item.href), listing) for item in seen]
 
 

@@ -19,9 +19,9 @@ from gleichtakt import errors
 from gleichtakt.errors import Permanent, Scope
 from gleichtakt.model.event import Sensitivity, Series
 from gleichtakt.model.exchange_pattern import Grade
-from gleichtakt.store import calendars, levels, parts, passes, records
+from gleichtakt.store import calendars, levels, observations, pairings, parts, passes, records
 from gleichtakt.store.database import new_id
-from gleichtakt.store.passes import PairRow
+from gleichtakt.store.pairings import PairRow
 from gleichtakt.sync import breaker, decide, guards
 from gleichtakt.sync.parts import in_parts
 from gleichtakt.sync.plan import (
@@ -61,8 +61,8 @@ async def make_plan(work: Pass, kind: str) -> UUID | None:
     """Plan all that is stale, let the guards look at it, and give the plan's id; None when both sides are in step."""
     planning = Planning()
     async with work.writing(lazily=True) as connection:
-        mapped, present = await passes.tally(connection, work.link)
-        await passes.mark_pairings(connection, work.link)
+        mapped, present = await pairings.tally(connection, work.link)
+        await pairings.mark_pairings(connection, work.link)
     await _plan_pairs(work, planning, kind)
     await _plan_new(work, planning, kind)
     if planning.plan_id is None:
@@ -75,7 +75,7 @@ async def _plan_pairs(work: Pass, planning: Planning, kind: str) -> None:
     after: UUID | None = None
     while True:
         async with work.database.read() as connection:
-            rows = await passes.stale_pairs(connection, work.link, after, BATCH)
+            rows = await pairings.stale_pairs(connection, work.link, after, BATCH)
             held = await records.held_digests(connection, work.link, [row.series_id for row in rows if row.hold_id])
             kept = await parts.of(connection, work.link, [row.series_id for row in rows])
         if not rows:
@@ -92,7 +92,7 @@ async def _plan_new(work: Pass, planning: Planning, kind: str) -> None:
     after = ""
     while True:
         async with work.database.read() as connection:
-            rows = await passes.unpaired_observed(connection, work.link, after, BATCH)
+            rows = await observations.unpaired_observed(connection, work.link, after, BATCH)
         if not rows:
             return
         after = rows[-1].href
@@ -119,9 +119,9 @@ async def _plan_new(work: Pass, planning: Planning, kind: str) -> None:
         async with work.writing(lazily=True) as connection:
             await _store_actions(work, planning, connection, kind, actions)
             if not work.dry:
-                await passes.planned(connection, work.link, quiet)
+                await observations.planned(connection, work.link, quiet)
                 gone = [row.href for row in rows if row.gone]
-                await passes.forget_observed(connection, work.link, gone)
+                await observations.forget_observed(connection, work.link, gone)
                 await records.close_problems(connection, work.link, hrefs=gone)
         if len(rows) < BATCH:
             return
@@ -268,15 +268,15 @@ async def _store_pairs(work: Pass, planning: Planning, kind: str, decided: Seque
             work.conflicts += len(clashes)
             return
         await records.release(connection, work.link, released)
-        await passes.hold_still(connection, work.link, [row.series_id for row in (*quiet, *(row for row, _ in clashes))])
-        await passes.in_step(connection, work.link, quiet)
-        await passes.planned(connection, work.link, [row.href for row, _ in outcomes if row.href])
+        await pairings.hold_still(connection, work.link, [row.series_id for row in (*quiet, *(row for row, _ in clashes))])
+        await pairings.in_step(connection, work.link, quiet)
+        await observations.planned(connection, work.link, [row.href for row, _ in outcomes if row.href])
         await parts.planned(connection, work.link, [one.row.series_id for one in decided if not one.shape.is_plain])
         await _tell_grades(work, connection, decided)
         for row in quiet:
             if row.version is None or (row.deleted_at is not None and (row.href is None or row.gone)):
-                await passes.unpair(connection, work.link, row.series_id, forget=True)
-        await passes.forget_observed(
+                await pairings.unpair(connection, work.link, row.series_id, forget=True)
+        await observations.forget_observed(
             connection, work.link, [row.href for row in quiet if row.href and row.gone and row.deleted_at is not None]
         )
         await records.close_conflicts(connection, work.link, settled, "agreed")
@@ -284,7 +284,7 @@ async def _store_pairs(work: Pass, planning: Planning, kind: str, decided: Seque
         grace = timedelta(minutes=work.policy.delete_grace_minutes)
         for row in waiting:
             until = (row.seen_at or work.now) + grace
-            await passes.set_aside(connection, work.link, row.series_id, row.state, until=until)
+            await pairings.set_aside(connection, work.link, row.series_id, row.state, until=until)
             work.postponed += 1
         for row, loop in looping:
             await _rest(work, connection, row, loop)
@@ -300,7 +300,7 @@ async def _store_pairs(work: Pass, planning: Planning, kind: str, decided: Seque
                 sorted(clash.fields),
                 (clash.base, clash.ours, clash.theirs),
             )
-            await passes.set_aside(connection, work.link, row.series_id, "conflict", version=row.version)
+            await pairings.set_aside(connection, work.link, row.series_id, "conflict", version=row.version)
             work.conflicts += 1
 
 
@@ -322,7 +322,7 @@ async def _tell_refused(work: Pass, connection: Any, refused: Sequence[tuple[Pai
         await records.close_problems(connection, work.link, series_ids=mended)
     for row, code in refused:
         trouble = Permanent(code, Scope.SERIES)
-        await passes.refuse(connection, work.link, row.series_id, code)
+        await pairings.refuse(connection, work.link, row.series_id, code)
         await records.open_problem(connection, work.link, trouble, series_id=row.series_id, event_start=row.starts_at)
         work.problems.append({"code": code, "series_id": str(row.series_id), "side": "provider"})
 
@@ -359,7 +359,7 @@ def _answers(row: PairRow, actions: Sequence[Action], now: float) -> list[str]:
 async def _rest(work: Pass, connection: AsyncConnection, row: PairRow, loop: Looping) -> None:
     """Let an event in a loop rest, and say so; what moved meanwhile is merged afterwards."""
     trouble = errors.Throttled("sync.loop", errors.Scope.SERIES, until=loop.until, writes=str(loop.writes))
-    await passes.postpone(connection, work.link, row.series_id, retry_at=loop.until, state=row.state, code=trouble.code)
+    await pairings.postpone(connection, work.link, row.series_id, retry_at=loop.until, state=row.state, code=trouble.code)
     await records.open_problem(
         connection,
         work.link,

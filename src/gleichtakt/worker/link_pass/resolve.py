@@ -15,8 +15,8 @@ from uuid import UUID
 
 from gleichtakt.model.event import Series
 from gleichtakt.providers.protocol import Href, IdempotencyKey, Seen, Stored, Unreadable
-from gleichtakt.store import parts, passes
-from gleichtakt.store.passes import Paired
+from gleichtakt.store import pairings, parts
+from gleichtakt.store.observations import Paired
 from gleichtakt.sync.flat import flatten
 from gleichtakt.worker.link_pass.context import Pass
 from gleichtakt.worker.link_pass.effects import Done, Intent, read_intent, record
@@ -26,7 +26,7 @@ from gleichtakt.worker.link_pass.observe import inward
 async def resolve(work: Pass) -> None:
     """Read back every open intent of the link and settle it or let it go."""
     async with work.database.read() as connection:
-        waiting = await passes.intents(connection, work.link)
+        waiting = await pairings.intents(connection, work.link)
     for series_id, document in waiting:
         if document["verb"] == parts.OPEN["verb"]:
             await _resolve_parts(work, series_id)
@@ -55,7 +55,7 @@ async def resolve_one(work: Pass, series_id: UUID, document: Mapping[str, Any]) 
     if not _took_effect(intent, seen, marks_end=work.provider.abilities.marks_end):
         async with work.writing() as connection:
             if intent.part is None:
-                await passes.drop_intents(connection, work.link, [series_id])
+                await pairings.drop_intents(connection, work.link, [series_id])
             else:
                 await parts.void(connection, work.link, [intent.part])
         return False

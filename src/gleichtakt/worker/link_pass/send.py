@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gleichtakt.errors import Ambiguous, Conflict, Gone, Permanent, Scope, Throttled, Trouble
 from gleichtakt.model.event import Series
 from gleichtakt.providers.protocol import Href
-from gleichtakt.store import calendars, parts, passes, records
+from gleichtakt.store import calendars, observations, pairings, parts, records
 from gleichtakt.worker.link_pass.context import Pass
 from gleichtakt.worker.link_pass.effects import Done, Intent, perform, record
 from gleichtakt.worker.link_pass.observe import fetch
@@ -104,7 +104,7 @@ async def _after(work: Pass, plan_id: UUID, outcome: _Outcomes) -> None:
     """Deal with what did not go through; raise what stops the calendar or the account."""
     if outcome.unsent:
         async with work.writing() as connection:
-            await passes.drop_intents(connection, work.link, [intent.series_id for intent in outcome.unsent])
+            await pairings.drop_intents(connection, work.link, [intent.series_id for intent in outcome.unsent])
             await parts.void(connection, work.link, [intent.part for intent in outcome.unsent if intent.part])
             await records.mark_actions(connection, plan_id, [intent.number for intent in outcome.unsent], "skipped")
     for intent, trouble in outcome.troubles:
@@ -131,7 +131,7 @@ async def _deal_with(work: Pass, plan_id: UUID, intent: Intent, trouble: Trouble
         await _try_later(work, intent, trouble)
     else:
         async with work.writing() as connection:
-            await passes.drop_intents(connection, work.link, [intent.series_id])
+            await pairings.drop_intents(connection, work.link, [intent.series_id])
     async with work.writing() as connection:
         if intent.part is not None:
             await parts.void(connection, work.link, [intent.part])
@@ -144,8 +144,8 @@ async def _read_again(work: Pass, intent: Intent, trouble: Conflict) -> None:
     if intent.href:
         missing = [intent.href] if isinstance(trouble, Gone) else await fetch(work, [intent.href])
     async with work.writing() as connection:
-        await passes.mark_gone(connection, work.link, missing)
-        attempts = await passes.failed_again(connection, work.link, intent.series_id)
+        await observations.mark_gone(connection, work.link, missing)
+        attempts = await pairings.failed_again(connection, work.link, intent.series_id)
     if attempts >= STALE_MOST:
         await _try_later(work, intent, trouble)
 
@@ -153,15 +153,15 @@ async def _read_again(work: Pass, intent: Intent, trouble: Conflict) -> None:
 async def _lost(work: Pass, intent: Intent, trouble: Ambiguous) -> None:
     """Count a write without answer and effect; one that gets none again and again steps aside, so that the rest goes on."""
     async with work.writing() as connection:
-        attempts = await passes.lost_again(connection, work.link, intent.series_id)
+        attempts = await pairings.lost_again(connection, work.link, intent.series_id)
     if attempts >= LOST_MOST:
         await _try_later(work, intent, trouble)
 
 
 async def _park(work: Pass, intent: Intent, trouble: Permanent) -> None:
     async with work.writing() as connection:
-        await passes.hold_still(connection, work.link, [intent.series_id])
-        await passes.postpone(
+        await pairings.hold_still(connection, work.link, [intent.series_id])
+        await pairings.postpone(
             connection,
             work.link,
             intent.series_id,
@@ -191,12 +191,12 @@ async def _list(
 
 async def _try_later(work: Pass, intent: Intent, trouble: Trouble) -> None:
     async with work.writing() as connection:
-        attempts = await passes.failed_again(connection, work.link, intent.series_id)
+        attempts = await pairings.failed_again(connection, work.link, intent.series_id)
         pause = min(RETRY_FIRST * 2 ** min(attempts, 10), RETRY_MOST)
         until = work.now + pause
         if isinstance(trouble, Throttled):
             until = max(until, trouble.until)
-        await passes.postpone(connection, work.link, intent.series_id, retry_at=until, state="open", code=trouble.code)
+        await pairings.postpone(connection, work.link, intent.series_id, retry_at=until, state="open", code=trouble.code)
         await _list(work, connection, intent, trouble, until)
     work.postponed += 1
     work.problems.append({"code": trouble.code, "series_id": str(intent.series_id), "side": "provider"})

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gleichtakt.store import calendars, parts, passes, records
+from gleichtakt.store import calendars, observations, pairings, parts, passes, records
 from gleichtakt.store.calendars import Write
 from gleichtakt.store.records import ActionRow
 from gleichtakt.sync.breaker import write_row
@@ -80,26 +80,26 @@ async def _write_ours(work: Pass, plan_id: UUID, rows: Sequence[ActionRow]) -> N
                     )
                 )
         written = await calendars.write(connection, work.home, writes, work.now)
-        await passes.settle(
+        await pairings.settle(
             connection, [_agreed(work, row, actions[row.number], written.versions) for row in going if _keeps(row)]
         )
         left = await _settle_their_parts(work, connection, going)
         halves = [row.number for row in going if row.side == Side.APP and row.verb == Verb.UPDATE]
-        await passes.expect_more(connection, link, plan_id, halves)
+        await pairings.expect_more(connection, link, plan_id, halves)
         await parts.look_again(connection, link, [row.series_id for row in going if row.series_id and row.action.get("halved")])
         for row in going:
             action = actions[row.number]
             if action.verb is Verb.DELETE and row.series_id and row.series_id not in left:
-                await passes.unpair(connection, link, row.series_id, forget=True)
+                await pairings.unpair(connection, link, row.series_id, forget=True)
             if action.verb is Verb.UNLINK and row.series_id:
-                await passes.unpair(connection, link, row.series_id, forget=bool(row.action["ours_gone"]))
+                await pairings.unpair(connection, link, row.series_id, forget=bool(row.action["ours_gone"]))
                 if not row.action["ours_gone"]:
-                    await passes.set_aside(connection, link, row.series_id, "unlinked")
+                    await pairings.set_aside(connection, link, row.series_id, "unlinked")
         ended = [row.href for row in going if row.href and row.verb in (Verb.DELETE, Verb.UNLINK)]
-        await passes.forget_gone(connection, link, ended)
+        await observations.forget_gone(connection, link, ended)
         taken_over = [row.href for row in going if row.href and row.why == "sync.organizer_changed"]
-        await passes.planned(connection, link, [row.href for row in going if row.href and row.href not in taken_over])
-        await passes.look_again(connection, link, taken_over)
+        await observations.planned(connection, link, [row.href for row in going if row.href and row.href not in taken_over])
+        await observations.look_again(connection, link, taken_over)
         await records.mark_actions(connection, plan_id, [row.number for row in going], "done")
         await records.mark_actions(connection, plan_id, moved, "skipped")
         if moved:
@@ -228,8 +228,8 @@ async def _send_batch(work: Pass, plan_id: UUID, intents: Sequence[Intent]) -> N
     await prepare(work, intents)
     async with work.writing() as connection:
         wanted = [(intent.series_id, intent.version or None, intent.document()) for intent in intents]
-        await passes.hold_still(connection, work.link, [intent.series_id for intent in intents])
-        may_go = await passes.open_intents(connection, work.link, wanted)
+        await pairings.hold_still(connection, work.link, [intent.series_id for intent in intents])
+        may_go = await pairings.open_intents(connection, work.link, wanted)
         skipped = [intent.number for intent in intents if intent.series_id not in may_go]
         await records.mark_actions(connection, plan_id, skipped, "skipped")
     await send(work, plan_id, [intent for intent in intents if intent.series_id in may_go])

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gleichtakt.errors import Trouble
-from gleichtakt.store import calendars, parts, passes, records
+from gleichtakt.store import calendars, pairings, parts, passes, records
 from gleichtakt.store.database import new_id
 from gleichtakt.store.parts import PartRow
 from gleichtakt.store.records import ActionRow
@@ -79,8 +79,8 @@ async def _begin(work: Pass, plan_id: UUID, series_id: UUID, row: ActionRow, act
     """Record what is agreed and what is about to be written; None where our series has moved on since the plan."""
     version = row.action["version"] or None
     async with work.writing() as connection:
-        await passes.hold_still(connection, work.link, [series_id])
-        if not await passes.open_intents(connection, work.link, [(series_id, version, parts.OPEN)]):
+        await pairings.hold_still(connection, work.link, [series_id])
+        if not await pairings.open_intents(connection, work.link, [(series_id, version, parts.OPEN)]):
             await records.mark_actions(connection, plan_id, [row.number], "skipped")
             return None
         if not parts.is_place(row.href) and (row.action["goes_to_parts"] or action.verb is Verb.DELETE):
@@ -106,9 +106,9 @@ async def _agree(work: Pass, connection: AsyncConnection, series_id: UUID, row: 
     link, facts, agreed = work.link, row.action, action.agreed
     if agreed is None:
         raise ValueError("an agreement without a base")
-    before = await passes.pair_of(connection, link, series_id)
+    before = await pairings.pair_of(connection, link, series_id)
     known = (await parts.of(connection, link, [series_id])).get(series_id, [])
-    await passes.settle(
+    await pairings.settle(
         connection,
         [
             {
@@ -164,7 +164,7 @@ async def begin(
     facts: origin, from_here, version, and plan_id and number of the action.
     """
     link = work.link
-    pair = await passes.pair_of(connection, link, series_id)
+    pair = await pairings.pair_of(connection, link, series_id)
     rows = {row.id: row for row in (await parts.of(connection, link, [series_id])).get(series_id, [])}
     agreed = agreed_there(pair) if keep and pair is not None else None
     steps = rules.pending(agreed, read_parts(rows.values()), work.limits, work.window, work.reader, written_fields(work, pair))
@@ -216,9 +216,9 @@ async def _end(work: Pass, plan_id: UUID, series_id: UUID, row: ActionRow, actio
     """Note that every write went through."""
     link = work.link
     async with work.writing() as connection:
-        await passes.hold_still(connection, link, [series_id])
+        await pairings.hold_still(connection, link, [series_id])
         if action.verb is Verb.DELETE:
-            await passes.unpair(connection, link, series_id, forget=bool(row.action["ours_gone"]))
+            await pairings.unpair(connection, link, series_id, forget=bool(row.action["ours_gone"]))
             await parts.drop_all(connection, link, series_id)
             await passes.journal(connection, [journal_entry(work, series_id, action)])
         else:

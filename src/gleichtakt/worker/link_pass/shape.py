@@ -14,8 +14,8 @@ from gleichtakt.errors import Permanent
 from gleichtakt.model.event import Series
 from gleichtakt.model.exchange_pattern import Grade, Verdict
 from gleichtakt.store import calendars
+from gleichtakt.store.pairings import PairRow
 from gleichtakt.store.parts import PartRow, is_place
-from gleichtakt.store.passes import PairRow
 from gleichtakt.sync import decide, projection
 from gleichtakt.sync import parts as rules
 from gleichtakt.sync.flat import flatten, unflatten
