@@ -30,7 +30,6 @@ from gleichtakt.model.exchange_pattern import (
     RelativeMonthly,
     RelativeYearly,
     Weekly,
-    explode,
     grade,
     to_pattern,
     to_rule,
@@ -282,20 +281,3 @@ def test_an_occurrence_that_lasts_longer_than_to_the_next_one_cannot_repeat(rule
     one = series(MORNING, rule)
     long = replace(one, event=replace(one.event, end=shifted(one.event.start, timedelta(days=days))))
     assert grade(long, YEAR).reason == ("" if fits else "recurrence.order")
-
-
-def test_rec_06_an_exploded_series_becomes_single_events_named_after_their_slots() -> None:
-    one = series(MORNING, "FREQ=MONTHLY;BYMONTHDAY=1,15", exdate=(at("2026-02-15T09:00"),))
-    moved = changed(one, at("2026-03-01T09:00"), at("2026-03-02T11:00"))
-    whole = Series(one.uid, one.event, one.rrule, exdate=one.exdate, overrides=(moved,))
-    singles = explode(whole, YEAR, limit=3)
-    assert [single.uid for single in singles] == [
-        "series@example.org-20260201T090000",
-        "series@example.org-20260301T090000",
-        "series@example.org-20260315T090000",
-    ]
-    assert [single.event.start for single in singles] == [at("2026-02-01T09:00"), at("2026-03-02T11:00"), at("2026-03-15T09:00")]
-    assert not any(single.is_recurring or single.overrides for single in singles)
-    tomorrow = type(YEAR)(YEAR.start + timedelta(days=40), YEAR.end)
-    assert explode(whole, tomorrow, limit=1)[0] == singles[1], "the same occurrence keeps its name as the window moves"
-    assert shifted(MORNING, timedelta(0)) == MORNING

@@ -82,6 +82,18 @@ def shown_by(parts: Sequence[Part]) -> list[tuple[datetime, datetime, str]]:
     return sorted(one for part in parts if part.now is not None for one in shown(unflatten(part.now, "")))
 
 
+def test_rec_06_parts_are_single_events_named_after_their_slots() -> None:
+    moved = Override(shifted(NINE, 7 * DAY), replace(occurrence_event(series().event, shifted(NINE, 8 * DAY)), title="Moved"))
+    of = series(exdate=(NINE,), overrides=(moved,))
+    found = singles(of, WINDOW, READER, ())
+    assert [(slot, single.uid) for slot, single in found.items()] == [(slot, f"u-{slot}") for slot in found]
+    assert list(found)[:2] == ["20260309T090000", "20260316T090000"]
+    assert found["20260309T090000"].event.start == shifted(NINE, 8 * DAY)
+    assert not any(single.is_recurring or single.overrides for single in found.values())
+    later = singles(of, Timespan(WINDOW.start + timedelta(days=70), WINDOW.end), READER, ())
+    assert later.items() <= found.items(), "an occurrence keeps its name as the window moves"
+
+
 # --- grades ------------------------------------------------------------------------------------------------------
 
 GRADES = [

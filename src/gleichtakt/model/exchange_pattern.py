@@ -21,7 +21,7 @@ from gleichtakt.model.recurrence import expand, slots
 from gleichtakt.model.rule import Freq, Rule, Skip, fit_rule, local_until, rules_of, write_rule
 from gleichtakt.model.rule_days import MONTH_DAYS
 from gleichtakt.model.rule_walk import Budget, fill_days, walk
-from gleichtakt.model.slot import same_slot, slot_key
+from gleichtakt.model.slot import same_slot
 
 
 class Index(StrEnum):
@@ -427,16 +427,3 @@ def _crosses(slot: datetime, span: tuple[datetime, datetime], other: datetime, o
     """Say whether an occurrence is not in its place before or after another one."""
     before, after = (span, others) if slot < other else (others, span)
     return slot != other and (before[0].date() >= after[0].date() or before[1] > after[0])
-
-
-def explode(series: Series, window: Timespan, limit: int = 400, reader: tzinfo = UTC) -> tuple[Series, ...]:
-    """Give the first *limit* occurrences within a window as single events, named after their slots.
-
-    The uid of each is the series' own with the slot behind it, so that the same occurrence has the same name tomorrow.
-    """
-    singles: list[Series] = []
-    for occurrence in expand(series, window, reader):
-        if len(singles) == limit:
-            break
-        singles.append(Series(f"{series.uid}-{slot_key(occurrence.slot)}", occurrence.event))
-    return tuple(singles)

@@ -21,7 +21,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -236,15 +236,6 @@ def authorization(auth: Mapping[str, str | Secret]) -> str:
     if method == "bearer":
         return "Bearer " + (revealed(auth.get("token")) or revealed(auth.get("password")))
     return ""
-
-
-def without_user(url: str) -> tuple[str, str, str]:
-    """Split credentials out of a URL: the URL without them, user, password."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url, "", ""
-    bare = SplitResult(parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, parts.fragment)
-    return urlunsplit(bare), parts.username or "", parts.password or ""
 
 
 # --- what a failure means -----------------------------------------------------------------------------------------
