@@ -119,6 +119,16 @@ async def test_a_series_with_an_exception_nobody_can_read_is_unreadable_and_not_
         assert [one.trouble.code for page in pages for one in page.unreadable] == ["ews.not_done"]
 
 
+async def test_a_series_that_cannot_be_read_once_more_keeps_no_other_back() -> None:
+    async with filled(2) as world:
+        await world.create(STANDUP)
+        fault(world, "item", "GetItem", place=0, skip=1, code="ErrorItemCorrupt")  # an exception
+        fault(world, "item", "GetItem", place=0, skip=2, code="ErrorItemCorrupt")  # then the series itself
+        pages = await read(world)
+        assert len(upserts(pages)) == 2
+        assert [one.trouble.code for page in pages for one in page.unreadable] == ["ews.item_corrupt"]
+
+
 async def test_a_changed_occurrence_the_server_keeps_silent_about_is_found_by_the_daily_listing() -> None:
     async with filled(2) as world:
         href = await world.create(STANDUP)

@@ -96,6 +96,15 @@ async def test_what_is_deleted_can_be_taken_out_of_the_deleted_items() -> None:
         assert [item.values["Subject"] for item in bin_.items.values()] == [meeting().event.title]
 
 
+async def test_a_series_is_not_written_while_an_exception_of_it_cannot_be_read() -> None:
+    async with valid_world() as world:
+        stored = await create(world, STANDUP)
+        world.exchange.faults.add(Fault("item", "GetItem", place=0, skip=1, code="ErrorItemCorrupt"))
+        with pytest.raises(Transient):
+            await update(world, stored, STANDUP, with_title(STANDUP, "neu"), "title")
+        assert (await held(world, stored.href)).series.event.title == STANDUP.event.title
+
+
 @pytest.mark.parametrize("what", ["delete", "update"])
 async def test_a_write_before_which_the_item_cannot_be_read_is_tried_another_time(what: str) -> None:
     async with valid_world() as world:

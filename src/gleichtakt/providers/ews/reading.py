@@ -163,13 +163,16 @@ class Reader:
         return min(found.seen, key=lambda one: (one.series.uid != uid, age[one.href]), default=None)
 
     async def item(self, of: CalendarRef, href: Href) -> items.Item:
-        """Read one item with its exceptions. Raises Gone, or why it cannot be read."""
+        """Read one item with all its exceptions. Raises Gone, or why it cannot be read."""
         ((_, outcome),) = await self._get(of, [ItemId(href)], await self.shape(of))
         event = _event_in(outcome)
         if event is None:
             raise await self._unread(of, outcome) if outcome.is_error else Gone()
         exceptions = await self._exceptions(of, [event])
-        return items.read_item(event, exceptions=exceptions, zone=await self._zone(of))
+        item = items.read_item(event, exceptions=exceptions, zone=await self._zone(of))
+        if item.missing:
+            raise Transient(NOT_GIVEN, Scope.SERIES, host=(await self.session.endpoint(of.mailbox)).host)
+        return item
 
     async def version_of(self, of: CalendarRef, href: Href) -> str:
         """Give the change key an item is at now. Raises Gone."""
@@ -215,17 +218,13 @@ class Reader:
     async def _read_again(self, of: CalendarRef, href: Href, etag: Etag, found: Found) -> None:
         """Read a series alone whose exceptions did not fit to it: somebody was changing it."""
         try:
-            item = await self.item(of, href)
+            found.seen.append(self._seen(await self.item(of, href)))
         except Gone:
             found.gone.append(href)
-        except Permanent as broken:
+        except Trouble as broken:
+            if broken.scope is not Scope.SERIES:
+                raise
             found.unreadable.append(Unreadable(href, etag, broken))
-        else:
-            if item.missing:
-                host = (await self.session.endpoint(of.mailbox)).host
-                found.unreadable.append(Unreadable(href, etag, Transient(NOT_GIVEN, Scope.SERIES, host=host)))
-            else:
-                found.seen.append(self._seen(item))
 
     def _add(self, href: Href, etag: Etag, element: Element, exceptions: Mapping[str, Element], zone: str, found: Found) -> bool:
         """Sort an event in; say whether all its exceptions were there."""
