@@ -20,6 +20,7 @@ from tests.simulation.history import APP, History, Remote
 
 from gleichtakt.model.event import Event, Override, Series
 from gleichtakt.model.exchange_pattern import Grade, grade
+from gleichtakt.model.recurrence import slot_key
 from gleichtakt.store.calendars import read_document
 from gleichtakt.sync.flat import slot_point
 from gleichtakt.sync.parts import singles
@@ -174,7 +175,13 @@ class PartsHistory(History):
         if after is None:
             self._withdraw_deeds(who, token_of(there[name]))
         else:
-            self._note(who, there[name], after)
+            self._note_parts(who, there[name], after)
+
+    def _note_parts(self, who: int, before: Series, after: Series) -> None:
+        """Note an edit of parts; one that went is an occurrence called off, as it is told where its series stands whole."""
+        self._note(who, before, after)
+        for slot in {slot_key(point) for point in before.rdate} - {slot_key(point) for point in after.rdate}:
+            self.deeds[token_of(before), f"occurrence {slot}"][-1] = (who, [(f"exdate:{slot}", True)])
 
     async def _originals(self, remote: PartsRemote) -> set[str]:
         """Give the ids of the series that came from a calendar."""
@@ -226,8 +233,9 @@ class PartsHistory(History):
 
     def _standing(self, who: int, series: Series, part: str) -> Any:
         """Give a part of ours as its editor sees it; who edited the whole does not see it in a list of occurrences."""
+        told = parts_of(series).get(part)
         of_whole = part != PATTERN and not part.startswith("occurrence")
-        return parts_of(series).get(part) if of_whole else super()._standing(who, series, part)
+        return told if of_whole or (told and told[0][0].startswith("exdate")) else super()._standing(who, series, part)
 
     def _hangs_on_others(self, token: str, part: str, who: int) -> bool:
         """A part says everything about its occurrence, so whatever others edited may show in it."""
