@@ -16,7 +16,7 @@ from gleichtakt.store import accounts, calendars
 from gleichtakt.store import desk as desk_store
 from gleichtakt.store.database import Database
 
-LISTS = ("/", "/runs", "/problems", "/holds", "/conflicts", "/resources", "/connections", "/account")
+LISTS = ("/", "/links", "/runs", "/problems", "/holds", "/conflicts", "/resources", "/connections", "/account")
 
 
 def pages_of(desk: Desk) -> list[str]:

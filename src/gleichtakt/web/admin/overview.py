@@ -56,7 +56,7 @@ def shown(tally: Tally, only: str) -> int:
     return sum(number for name, number in tally.conditions.items() if only == "all" or name in FILTERS[only])
 
 
-@get("/", include_in_schema=False)
+@get(["/", "/links"], include_in_schema=False)
 async def overview(request: Asked, viewer: Onlooker) -> Response[str]:
     """Show it."""
     only = request.query_params.get("show", "all")
