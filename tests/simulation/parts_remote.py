@@ -22,7 +22,7 @@ from gleichtakt.model.event import Event, Override, Series
 from gleichtakt.model.exchange_pattern import Grade, grade
 from gleichtakt.model.recurrence import slot_key
 from gleichtakt.store.calendars import read_document
-from gleichtakt.sync.flat import slot_point
+from gleichtakt.sync.flat import flatten, slot_point
 from gleichtakt.sync.parts import singles
 from gleichtakt.sync.policy import Policy
 
@@ -232,10 +232,17 @@ class PartsHistory(History):
         return frozenset(token for token in tokens if has_no_pattern(ours[token]))
 
     def _standing(self, who: int, series: Series, part: str) -> Any:
-        """Give a part of ours as its editor sees it; who edited the whole does not see it in a list of occurrences."""
-        told = parts_of(series).get(part)
-        of_whole = part != PATTERN and not part.startswith("occurrence")
-        return told if of_whole or (told and told[0][0].startswith("exdate")) else super()._standing(who, series, part)
+        """Give a part of ours as its editor sees it; who edited the whole does not see it in a list of occurrences.
+
+        In such a list an occurrence of whole days has a time in its name, and one called off is missing.
+        """
+        told = parts_of(series)
+        if part != PATTERN and not part.startswith("occurrence"):
+            return told.get(part)
+        called_off = f"exdate:{part.removeprefix('occurrence ')}"
+        if (called_off.removesuffix("T000000") if series.event.is_all_day else called_off) in flatten(series):
+            return [(called_off, True)]
+        return super()._standing(who, series, part)
 
     def _hangs_on_others(self, token: str, part: str, who: int) -> bool:
         """A part says everything about its occurrence, so whatever others edited may show in it."""
