@@ -126,7 +126,7 @@ async def die_after(world: Engine, database: BreakingDatabase, borders: int) -> 
 
 
 async def test_scl_06_one_oversized_event_delays_its_calendar_a_little_and_others_not_at_all(world: Engine) -> None:
-    tie, other = await world.tie(**FULL, attendees="write"), await world.tie("other", relay="none", **FULL)
+    tie, other = await world.tie(relay="none", **FULL, attendees="write"), await world.tie("other", relay="none", **FULL)
     crowd = tuple(Attendee(f"guest-{n}@partner.example", f"Guest {n}") for n in range(5000))
     tie.add(meeting("Crowd", uid="crowd", attendees=crowd))
     exceptions = meeting("Exceptions", uid="exceptions", rrule="FREQ=HOURLY;COUNT=1200")
