@@ -19,6 +19,12 @@ from gleichtakt.store.passes import Json, LinkRow, decode, encode
 #: A write that did not happen is forgotten. A series in parts stays open until all its parts are known (`parts.close`).
 _LET_GO = "intent = case when intent ->> 'verb' = 'parts' then intent end"
 
+#: What is put aside is planned all the same where our series is not at the version any more that was looked at.
+_RESTS = """stale = cast(:stale as boolean) or exists (
+  select from series s where s.resource_id = pairing.resource_id and s.id = pairing.series_id
+    and s.version <> cast(:version as bigint))
+where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""
+
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
@@ -363,10 +369,7 @@ async def postpone(
     """
     await connection.execute(
         text(f"""update pairing set retry_at = :retry_at, problem_code = :code, {_LET_GO}, state = :state,
-                  stale = cast(:stale as boolean) or exists (
-                    select from series s where s.resource_id = pairing.resource_id and s.id = pairing.series_id
-                      and s.version <> cast(:version as bigint))
-                where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
+                  {_RESTS}"""),
         {
             "resource_id": link.resource_id,
             "link_id": link.id,
@@ -394,10 +397,7 @@ async def set_aside(
     version: of our series as it was looked at; a later one is planned at once. The series must be held still.
     """
     await connection.execute(
-        text("""update pairing set state = :state, retry_at = :until, verdict = '', stale = cast(:stale as boolean) or exists (
-                  select from series s where s.resource_id = pairing.resource_id and s.id = pairing.series_id
-                    and s.version <> cast(:version as bigint))
-                where resource_id = :resource_id and link_id = :link_id and series_id = :series_id"""),
+        text(f"update pairing set state = :state, retry_at = :until, verdict = '', {_RESTS}"),
         {
             "resource_id": link.resource_id,
             "link_id": link.id,

@@ -1,7 +1,8 @@
 """Links as a pass sees them: which are due, how far they were read, and what was written over them.
 
-What was seen there is in `observations`, what our series are there in `pairings`. Every function works in the caller's transaction. Rows of a link are always addressed with their `resource_id`, so that
-one partition is touched. Times are aware UTC; documents are JSON text.
+What was seen there is in `observations`, what our series are there in `pairings`. Every function works in the caller's
+transaction. Rows of a link are always addressed with their `resource_id`, so that one partition is touched. Times are
+aware UTC; documents are JSON text.
 """
 
 from __future__ import annotations
@@ -205,7 +206,8 @@ async def journal_of(connection: AsyncConnection, link: LinkRow, undoing: UUID |
         text("""select j.side, j.verb, j.series_id, j.href, j.before, j.after,
                        coalesce(p.made_by_us, j.verb <> 'delete' or exists (
                          select from journal born where born.resource_id = j.resource_id and born.series_id = j.series_id
-                           and born.link_id = j.link_id and born.href = j.href and born.side = 'provider' and born.verb = 'create'))
+                           and born.link_id = j.link_id and born.href = j.href
+                           and born.side = 'provider' and born.verb = 'create'))
                 from run r join journal j on j.run_id = r.undo_of and j.resource_id = :resource_id and j.link_id = :link_id
                 left join pairing p on p.resource_id = j.resource_id and p.link_id = j.link_id and p.series_id = j.series_id
                 where r.id = :run_id order by j.id"""),
